@@ -1,0 +1,1 @@
+"""What should sound, where and when: broadcasts, recurrence, arbitration, timeline, studio."""

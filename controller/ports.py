@@ -1,0 +1,395 @@
+"""What services need of the world: Clock, Bus, Store, Notifier, Library. Adapters implement these.
+
+The Store runs a function in one transaction (`transact`): everything the function does through its `Tx`
+commits together or not at all. Tx methods are plain and synchronous; they decide nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
+
+from broadcasts.model import Item, Rendered
+from controller.domain.delivery import Delivery, DeliveryEvent, OccurrenceRow
+from controller.domain.escalation import Channel, OutboxRow, OutboxState
+from controller.domain.faults import Value
+from controller.domain.incidents import Incident, IncidentEvent, WorkOrder
+from controller.wire.messages import JournalEntry
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+# --- time ---------------------------------------------------------------------------------------------------
+
+
+class Clock(Protocol):
+    """Wall clock for what people see, monotonic clock for elapsed time."""
+
+    def now(self) -> datetime:
+        """Aware UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds; only differences mean something."""
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class Timer(Protocol):
+    """Calls back at an instant (APScheduler in service). Setting a name again moves it."""
+
+    def at(self, name: str, when: datetime, call: Callable[[], Awaitable[None]]) -> None: ...
+
+    def cancel(self, name: str) -> None: ...
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+# --- bus ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One message as it came; `mono` is the controller's monotonic receive time."""
+
+    topic: str
+    payload: bytes
+    retain: bool
+    mono: float
+
+
+@dataclass(frozen=True, slots=True)
+class BusUp:
+    """(Re)connected and subscribed."""
+
+    mono: float
+
+
+@dataclass(frozen=True, slots=True)
+class BusDown:
+    reason: str
+    mono: float
+
+
+BusEvent = Received | BusUp | BusDown
+
+
+class Bus(Protocol):
+    """The broker connection. Events come in batches, in order."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    def events(self) -> AsyncIterator[Sequence[BusEvent]]: ...
+
+    @property
+    def connected(self) -> bool: ...
+
+    async def publish(
+        self, topic: str, payload: bytes, *, retain: bool = False, qos: int = 1, expiry_s: int | None = None
+    ) -> str:
+        """Empty when the broker acknowledged; otherwise the reason in one line ("not connected", "denied"...).
+        Nothing is queued while disconnected."""
+
+
+# --- store --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """What a node should hold: the newest document that was made for it. `content` is the fingerprint of
+    what it says (playlists and settings, not epoch, rev or dates); `document` the JWS as published."""
+
+    node: str
+    epoch: int
+    rev: int
+    content: str
+    document: bytes
+    made_at: datetime
+    valid_until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRow:
+    """What was last known of a node, so that a restart forgets nothing. Times are wall clock."""
+
+    node: str
+    liveness: str
+    since: datetime
+    boot: str = ""
+    conn: int = 0
+    held_epoch: int = 0
+    held_rev: int = 0
+    seen_at: datetime | None = None
+    firmware: str = ""
+    metrics: Mapping[str, Value] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FaultRow:
+    """Rule state of one fault code on one node (see domain/faults.py for the states)."""
+
+    node: str
+    code: str
+    state: str
+    since: datetime
+    severity: str
+    evidence: Mapping[str, Value]
+    passed_selftest: bool = False
+    latched: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NowRow:
+    """A broadcast ordered by command (`loa say`, `loa play`), kept so that a restart forgets nothing.
+    `definition` is the pickled-free JSON of its Broadcast (see services/scheduling.py)."""
+
+    id: str
+    definition: str
+    created_at: datetime
+    created_by: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """Who did what: configuration changes, orders, acknowledgements, enrolments."""
+
+    at: datetime
+    who: str
+    what: str
+    detail: str
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A node's password, hashed as Mosquitto hashes it (`$7$iterations$salt$hash`)."""
+
+    node: str
+    password_hash: str
+    enrolled_at: datetime
+
+
+class Tx(Protocol):
+    """One open transaction."""
+
+    # controller
+    def raise_epoch(self) -> int:
+        """Raise and return the epoch (1 for the first)."""
+
+    def epoch(self) -> int: ...
+
+    def note(self, key: str, value: str) -> None:
+        """A small remembered value (last config error, last plan...)."""
+
+    def noted(self, key: str) -> str | None: ...
+
+    def audit(self, row: AuditRow) -> None: ...
+
+    def audits(self, limit: int = 100) -> list[AuditRow]:
+        """Newest first."""
+
+    # credentials
+    def put_credential(self, row: Credential) -> None: ...
+
+    def drop_credential(self, node: str) -> None: ...
+
+    def credentials(self) -> list[Credential]: ...
+
+    # desired state
+    def desired(self) -> dict[str, Desired]: ...
+
+    def desired_of(self, node: str) -> Desired | None: ...
+
+    def put_desired(self, rows: Iterable[Desired]) -> None: ...
+
+    # orders of the moment
+    def put_now(self, row: NowRow) -> None: ...
+
+    def drop_now(self, id: str) -> None: ...
+
+    def now_rows(self, after: datetime) -> list[NowRow]:
+        """Those that expire after `after`."""
+
+    def put_stop(self, occurrence: str, node: str, at: datetime) -> None:
+        """An operator silenced this occurrence on this node; it stays silenced."""
+
+    def stops(self, after: datetime) -> set[tuple[str, str]]:
+        """(occurrence, node) stopped after `after`."""
+
+    # ledger
+    def put_occurrences(self, rows: Iterable[OccurrenceRow]) -> None:
+        """Insert or replace by id."""
+
+    def occurrence(self, id: str) -> OccurrenceRow | None: ...
+
+    def occurrences(self, start: datetime, end: datetime) -> list[OccurrenceRow]:
+        """Those that overlap [start, end), by start then id; cancelled ones too."""
+
+    def put_deliveries(self, rows: Iterable[Delivery]) -> None:
+        """Insert or replace by (occurrence, node)."""
+
+    def deliveries(self, occurrence: str) -> list[Delivery]:
+        """By node."""
+
+    def delivery(self, occurrence: str, node: str) -> Delivery | None: ...
+
+    def deliveries_of(
+        self, occurrences: Sequence[str], nodes: Sequence[str] | None = None
+    ) -> list[Delivery]: ...
+
+    def sounding(self) -> list[Delivery]:
+        """All deliveries in state sounding or interrupted."""
+
+    def put_delivery_events(self, rows: Iterable[DeliveryEvent]) -> None: ...
+
+    def delivery_events(self, occurrence: str, node: str | None = None) -> list[DeliveryEvent]:
+        """By time."""
+
+    # journal
+    def put_journal(self, node: str, entry: JournalEntry, received_at: datetime) -> bool:
+        """Store once by (node, log, n); False if it was there."""
+
+    def journal_upto(self, node: str, log: str) -> int:
+        """Highest n such that 1..n are all stored; 0 if none."""
+
+    def journal(self, node: str, limit: int = 100) -> list[JournalEntry]:
+        """Newest first."""
+
+    # nodes and faults
+    def put_nodes(self, rows: Iterable[NodeRow]) -> None: ...
+
+    def nodes(self) -> dict[str, NodeRow]: ...
+
+    def put_faults(self, rows: Iterable[FaultRow]) -> None: ...
+
+    def faults(self) -> list[FaultRow]:
+        """All rows whose state is not "ok"."""
+
+    # incidents
+    def new_incident(self, incident: Incident) -> Incident:
+        """Insert (its id is ignored) and return it with its id."""
+
+    def put_incident(self, incident: Incident) -> None: ...
+
+    def incident(self, id: int) -> Incident | None: ...
+
+    def open_incidents(self) -> list[Incident]:
+        """Not closed, by id."""
+
+    def incidents(self, since: datetime) -> list[Incident]:
+        """Opened or changed since, newest first."""
+
+    def put_incident_event(self, event: IncidentEvent) -> None: ...
+
+    def incident_events(self, incident: int) -> list[IncidentEvent]:
+        """By time."""
+
+    def put_work_order(self, order: WorkOrder) -> None:
+        """Insert or replace by incident."""
+
+    def work_orders(self) -> list[WorkOrder]: ...
+
+    # outbox
+    def enqueue(self, row: OutboxRow) -> bool:
+        """Insert; False if a row with its key (incident, transition, recipient, channel) is there already."""
+
+    def outbox(self, incident: int | None = None, limit: int = 1000) -> list[OutboxRow]:
+        """Newest first."""
+
+    def due_outbox(self, channel: str, now: datetime, limit: int = 20) -> list[OutboxRow]:
+        """Rows of `channel` to send now: pending or retry with due_at <= now, or claimed with an expired
+        lease; oldest first (by due_at, id)."""
+
+    def next_outbox_due(self, channel: str) -> datetime | None:
+        """The earliest time anything of `channel` is to be looked at; None if nothing waits."""
+
+    def claim(self, id: int, until: datetime, now: datetime) -> bool:
+        """Compare-and-set to claimed, count the attempt and write its attempt row; False if not claimable."""
+
+    def finish(
+        self, id: int, state: OutboxState, now: datetime, *, due_at: datetime | None = None, error: str = ""
+    ) -> None:
+        """Write the outcome of an attempt on its row and its attempt row."""
+
+    def outbox_channels(self) -> list[str]:
+        """Channels that have unfinished rows."""
+
+
+class Store(Protocol):
+    """The database. One contract suite runs over every implementation."""
+
+    async def transact(self, work: Callable[[Tx], T]) -> T:
+        """Run `work` in one transaction, in order with all others; commit, or roll back if it raises."""
+
+    async def close(self) -> None: ...
+
+
+# --- people -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message ready to go. `key` identifies it for the receiver (Message-ID, Idempotency-Key)."""
+
+    key: str
+    subject: str
+    body: str
+    data: Mapping[str, Any]
+
+
+class NotifyError(Exception):
+    """A message was not (surely) delivered.
+
+    `permanent`: do not try this channel again with this message. `uncertain`: it may have arrived.
+    `retry_after_s`: the receiver asked for this pause.
+    """
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        permanent: bool = False,
+        uncertain: bool = False,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.permanent = permanent
+        self.uncertain = uncertain
+        self.retry_after_s = retry_after_s
+
+
+class Notifier(Protocol):
+    """Sends one message on one kind of channel; returns when accepted, NotifyError otherwise."""
+
+    async def send(self, channel: Channel, message: Outgoing) -> None: ...
+
+
+# --- audio --------------------------------------------------------------------------------------------------
+
+
+class AudioRefused(ValueError):
+    """Audio that must not be scheduled; the text is the reason for the operator. `item` is its index."""
+
+    def __init__(self, reason: str, item: int = 0) -> None:
+        super().__init__(reason)
+        self.item = item
+
+
+class Library(Protocol):
+    """Content-addressed rendered audio."""
+
+    async def render(self, items: Sequence[Item]) -> Rendered:
+        """Tracks for `items`; from store if rendered before. AudioRefused with the reason."""
+
+    def path(self, sha256: str) -> str | None:
+        """File of an asset, None if not held."""
+
+    def collect(self, needed: Iterable[str]) -> int:
+        """Delete assets not in `needed` (old enough not to be in the making); return how many."""
