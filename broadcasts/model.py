@@ -117,6 +117,9 @@ class IfLate(msgspec.Struct, frozen=True):
     within_s: int = 600
 
 
+JOIN_WITHIN_10_MIN = IfLate()
+
+
 @dataclass(frozen=True, slots=True)
 class Broadcast:
     """What an operator queues: content, targets, schedule, priority.
@@ -138,7 +141,7 @@ class Broadcast:
     priority: Priority = Priority.NORMAL
     level: Level = Level.DISTRICT
     volume: int = 70
-    if_late: IfLate = IfLate()
+    if_late: IfLate = JOIN_WITHIN_10_MIN
     if_interrupted: InterruptAction = InterruptAction.RESUME
     place: str = ""
 

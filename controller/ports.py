@@ -240,9 +240,7 @@ class Tx(Protocol):
 
     def delivery(self, occurrence: str, node: str) -> Delivery | None: ...
 
-    def deliveries_of(
-        self, occurrences: Sequence[str], nodes: Sequence[str] | None = None
-    ) -> list[Delivery]: ...
+    def deliveries_of(self, occurrences: Sequence[str], nodes: Sequence[str] | None = None) -> list[Delivery]: ...
 
     def sounding(self) -> list[Delivery]:
         """All deliveries in state sounding or interrupted."""

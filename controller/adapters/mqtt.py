@@ -1,0 +1,294 @@
+"""The broker connection: paho-mqtt, MQTT 5, on a network thread of its own.
+
+Every call into paho happens on that one thread, which waits with epoll: paho's own loop uses `select` and fails
+silently once a file descriptor is 1024 or higher, and locks held around its `publish` deadlock with its callbacks.
+The event loop hands orders over through a queue and is handed events in batches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import selectors
+import socket
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import paho.mqtt.client as paho
+import structlog
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from controller.domain.site import Mqtt
+from controller.ports import BusDown, BusEvent, BusUp, Clock, Received
+
+log = structlog.get_logger(__name__)
+
+KEEPALIVE_S = 20
+CONNECT_TIMEOUT_S = 5.0
+BACKOFF_S = (0.3, 1.5)
+"""Bounds of the random pause before the next attempt: short, because a warning may be waiting."""
+MAX_INFLIGHT = 20
+MAX_WAITING = 20_000
+"""Publishes that may wait for an acknowledgement; more are refused with a reason."""
+NO_SUBSCRIBERS = 0x10
+
+
+@dataclass(frozen=True, slots=True)
+class Will:
+    """Retained message the broker sends when this connection is lost."""
+
+    topic: str
+    payload: bytes
+
+
+@dataclass(slots=True)
+class _Order:
+    topic: str
+    payload: bytes
+    qos: int
+    retain: bool
+    expiry_s: int | None
+    done: asyncio.Future[str]
+
+
+class MqttBus:
+    """Implements `ports.Bus`. One instance, one connection, one thread."""
+
+    def __init__(self, mqtt: Mqtt, *, client_id: str, subscribe: str, clock: Clock, will: Will | None = None) -> None:
+        self._mqtt = mqtt
+        self._subscribe = subscribe
+        self._clock = clock
+        self._inbox: deque[BusEvent] = deque()
+        self._orders: deque[_Order] = deque()
+        self._waiting: dict[int, _Order] = {}
+        self._stopping = False
+        self._up = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._news = asyncio.Event()
+        self._thread: threading.Thread | None = None
+        self._wake_r, self._wake_w = socket.socketpair()
+        self._wake_r.setblocking(False)
+        self._wake_w.setblocking(False)
+        self._client = self._make_client(client_id, will)
+
+    # --- the event loop's side ------------------------------------------------------------------------------
+
+    @property
+    def connected(self) -> bool:
+        return self._up
+
+    async def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Say goodbye to the broker and end the thread; waits for it at most 2 s."""
+        self._stopping = True
+        self._wake()
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join, 2.0)
+        self._news.set()
+
+    async def events(self) -> AsyncIterator[Sequence[BusEvent]]:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            batch: list[BusEvent] = []
+            while self._inbox:
+                batch.append(self._inbox.popleft())
+            if batch:
+                yield batch
+            if self._stopping:
+                return
+
+    async def publish(
+        self, topic: str, payload: bytes, *, retain: bool = False, qos: int = 1, expiry_s: int | None = None
+    ) -> str:
+        if not self._up or self._loop is None:
+            return "not connected"
+        if len(self._orders) + len(self._waiting) >= MAX_WAITING:
+            return f"{MAX_WAITING} messages are waiting for the broker already"
+        order = _Order(topic, payload, qos, retain, expiry_s, self._loop.create_future())
+        self._orders.append(order)
+        self._wake()
+        return await order.done
+
+    # --- the network thread's side ---------------------------------------------------------------------------
+
+    def _make_client(self, client_id: str, will: Will | None) -> paho.Client:
+        client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5)
+        client.suppress_exceptions = True  # an exception in a callback would end the thread, silently
+        client.max_inflight_messages_set(MAX_INFLIGHT)
+        client.max_queued_messages_set(MAX_WAITING)
+        client.connect_timeout = CONNECT_TIMEOUT_S
+        if self._mqtt.username:
+            client.username_pw_set(self._mqtt.username, self._mqtt.password)
+        if self._mqtt.tls:
+            client.tls_set(ca_certs=self._mqtt.ca or None)
+        if will is not None:
+            client.will_set(will.topic, will.payload, qos=1, retain=True)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        client.on_publish = self._on_publish
+        return client
+
+    def _run(self) -> None:
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.SessionExpiryInterval = 0
+        self._client.connect_async(
+            self._mqtt.host, self._mqtt.port, KEEPALIVE_S, clean_start=True, properties=properties
+        )
+        while not self._stopping:
+            try:
+                self._client.reconnect()
+                self._serve()
+            except OSError as error:
+                self._emit(BusDown(self._at(error), self._clock.monotonic()))
+            self._fail_all("disconnected")
+            if not self._stopping:
+                self._pause(random.uniform(*BACKOFF_S))  # noqa: S311 (jitter, not a secret)
+        self._goodbye()
+
+    def _serve(self) -> None:
+        """Until the connection ends: packets in, orders out."""
+        connection = self._client.socket()
+        if connection is None:
+            return
+        with selectors.DefaultSelector() as selector:
+            selector.register(connection, selectors.EVENT_READ)
+            selector.register(self._wake_r, selectors.EVENT_READ)
+            while not self._stopping and self._client.socket() is connection:
+                wanted = selectors.EVENT_READ
+                if self._client.want_write():
+                    wanted |= selectors.EVENT_WRITE
+                selector.modify(connection, wanted)
+                for key, happened in selector.select(timeout=1.0):
+                    if key.fileobj is self._wake_r:
+                        self._drain_wake()
+                    else:
+                        self._network(happened)
+                self._client.loop_misc()
+                self._hand_out_orders()
+
+    def _network(self, happened: int) -> None:
+        if happened & selectors.EVENT_READ:
+            self._client.loop_read()
+        if happened & selectors.EVENT_WRITE:
+            self._client.loop_write()
+
+    def _hand_out_orders(self) -> None:
+        while self._orders and self._up:
+            order = self._orders.popleft()
+            info = self._client.publish(order.topic, order.payload, order.qos, order.retain, _expiry(order.expiry_s))
+            if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+                self._settle(order, paho.error_string(info.rc))
+            elif order.qos == 0:
+                self._settle(order, "")
+            else:
+                self._waiting[info.mid] = order
+
+    def _goodbye(self) -> None:
+        if self._up:
+            self._client.disconnect()
+            self._client.loop_write()
+        self._up = False
+        self._fail_all("stopping")
+        self._wake_r.close()
+        self._wake_w.close()
+
+    def _pause(self, seconds: float) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._wake_r, selectors.EVENT_READ)
+            if selector.select(timeout=seconds):
+                self._drain_wake()
+
+    # --- paho's callbacks: on the network thread, they only enqueue ------------------------------------------------
+
+    def _on_connect(self, client: paho.Client, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
+        if reason.is_failure:
+            self._emit(BusDown(f"{self._where}: refused: {reason}", self._clock.monotonic()))
+            return
+        client.drop_out_messages()  # what was in flight was answered "disconnected"; paho would send it again
+        client.subscribe(self._subscribe, options=SubscribeOptions(qos=1))
+        self._up = True
+        self._emit(BusUp(self._clock.monotonic()))
+
+    def _on_disconnect(
+        self, _client: paho.Client, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any
+    ) -> None:
+        self._up = False
+        if not self._stopping:
+            self._emit(BusDown(f"{self._where}: {reason}", self._clock.monotonic()))
+
+    def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
+        self._emit(Received(message.topic, bytes(message.payload), message.retain, self._clock.monotonic()))
+
+    def _on_publish(self, _client: paho.Client, _data: Any, mid: int, reason: ReasonCode, _properties: Any) -> None:
+        order = self._waiting.pop(mid, None)
+        if order is not None:
+            self._settle(order, str(reason) if reason.is_failure else "")
+
+    # --- between the two ------------------------------------------------------------------------------------------
+
+    @property
+    def _where(self) -> str:
+        return f"broker {self._mqtt.host}:{self._mqtt.port}"
+
+    def _at(self, error: OSError) -> str:
+        return f"{self._where}: {error.strerror or error}"
+
+    def _emit(self, event: BusEvent) -> None:
+        self._inbox.append(event)
+        self._call(self._news.set)
+
+    def _settle(self, order: _Order, outcome: str) -> None:
+        self._call(_resolve, order.done, outcome)
+
+    def _fail_all(self, reason: str) -> None:
+        self._up = False
+        orders = [*self._waiting.values(), *self._orders]
+        self._waiting.clear()
+        self._orders.clear()
+        for order in orders:
+            self._settle(order, reason)
+
+    def _call(self, function: Any, *args: Any) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(function, *args)
+
+    def _wake(self) -> None:
+        try:
+            self._wake_w.send(b"!")
+        except BlockingIOError:
+            pass  # it is awake: its buffer is full of wake-ups
+        except OSError:
+            log.debug("bus is stopped")
+
+    def _drain_wake(self) -> None:
+        try:
+            while self._wake_r.recv(4096):
+                pass
+        except BlockingIOError:
+            return
+
+
+def _resolve(future: asyncio.Future[str], outcome: str) -> None:
+    if not future.done():
+        future.set_result(outcome)
+
+
+def _expiry(seconds: int | None) -> Properties | None:
+    if seconds is None:
+        return None
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.MessageExpiryInterval = max(1, seconds)
+    return properties
