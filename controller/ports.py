@@ -78,6 +78,10 @@ class BusDown:
 BusEvent = Received | BusUp | BusDown
 
 
+NOBODY_SUBSCRIBED = "nobody is subscribed"
+"""The broker took a message, but no client is there to get it: the node is absent."""
+
+
 class Bus(Protocol):
     """The broker connection. Events come in batches, in order."""
 

@@ -26,7 +26,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from controller.domain.site import Mqtt
-from controller.ports import BusDown, BusEvent, BusUp, Clock, Received
+from controller.ports import NOBODY_SUBSCRIBED, BusDown, BusEvent, BusUp, Clock, Received
 
 log = structlog.get_logger(__name__)
 
@@ -235,7 +235,7 @@ class MqttBus:
     def _on_publish(self, _client: paho.Client, _data: Any, mid: int, reason: ReasonCode, _properties: Any) -> None:
         order = self._waiting.pop(mid, None)
         if order is not None:
-            self._settle(order, str(reason) if reason.is_failure else "")
+            self._settle(order, _outcome(reason))
 
     # --- between the two ------------------------------------------------------------------------------------------
 
@@ -279,6 +279,12 @@ class MqttBus:
                 pass
         except BlockingIOError:
             return
+
+
+def _outcome(reason: ReasonCode) -> str:
+    if reason.is_failure:
+        return str(reason)
+    return NOBODY_SUBSCRIBED if reason.value == NO_SUBSCRIBERS else ""
 
 
 def _resolve(future: asyncio.Future[str], outcome: str) -> None:
