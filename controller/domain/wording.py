@@ -1,0 +1,458 @@
+"""The texts a technician gets: plain, complete, in the technician's language. Pure.
+
+Every message stands on its own (it may be the first one that reaches somebody): what is wrong, since when,
+where, the measured evidence, what kind of job it is, safety, what to bring, what was due to be aired.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from controller.domain.faults import FaultRule, Severity, Text, Value, Visit
+from controller.domain.incidents import Incident
+
+SUBJECT_LIMIT = 70
+"""Characters: what a phone shows of a subject without opening it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A broadcast that was to sound at the place of an incident. `at` is aware UTC."""
+
+    title: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a text needs beside the incident. Names are for people, not ids; what is not known stays empty.
+
+    `node` is empty for an incident of a commune or of the centre; `children` are the names of the nodes it
+    covers. `rule` is the fault rule of the incident's cause, None where it has none ("power", "network",
+    "centre"). `told` holds the (recipient, channel) pairs that have outbox rows of this incident already
+    (`escalation.told_of`); None when the caller does not know.
+    """
+
+    site: str
+    zone: ZoneInfo
+    language: str = "vi"
+    node: str = ""
+    commune: str = ""
+    hamlet: str = ""
+    pole: str = ""
+    lat: float | None = None
+    lon: float | None = None
+    keeper: str = ""
+    keeper_phone: str = ""
+    rule: FaultRule | None = None
+    next_due: Due | None = None
+    children: tuple[str, ...] = ()
+    told: frozenset[tuple[str, str]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A text as it is sent. `subject` is one line of at most SUBJECT_LIMIT characters."""
+
+    subject: str
+    body: str
+
+
+# --- words ------------------------------------------------------------------------------------------------
+
+
+SEVERITIES = {
+    Severity.CRITICAL: Text("nguy cấp", "critical"),
+    Severity.MAJOR: Text("nghiêm trọng", "major"),
+    Severity.MINOR: Text("nhẹ", "minor"),
+}
+
+VISITS = {
+    Visit.CLIMB: Text("phải trèo cột", "climb"),
+    Visit.SITE: Text("đến tận nơi, không phải trèo", "on site, no climb"),
+    Visit.OFFICE: Text("làm tại văn phòng, không phải đi", "office job, no trip"),
+}
+
+CAUSES = {
+    "power": Text("mất điện cả khu vực", "area power cut"),
+    "network": Text("mất mạng cả khu vực", "area network outage"),
+    "centre": Text("lỗi tại trung tâm", "fault of the centre itself"),
+    "broker": Text("trung tâm mất kết nối máy chủ MQTT", "the centre lost its MQTT broker"),
+    "link": Text("mất liên lạc", "no contact"),
+}
+"""Titles of causes that may have no rule in config/faults.yaml."""
+
+ADVICE = {
+    "power": Text(
+        "gọi điện lực hỏi sự cố lưới trước khi đi; kiểm tra aptomat tổng và đường dây chung.",
+        "ask the utility about an outage before travelling; check the common breaker and feeder.",
+    ),
+    "network": Text(
+        "hỏi nhà mạng về trạm phát sóng của xã; kiểm tra bộ phát chung nếu có. Các cụm loa vẫn tự phát "
+        "theo lịch đã nhận.",
+        "ask the operator about the commune's cell; check the shared uplink. The nodes go on playing what they hold.",
+    ),
+    "centre": Text(
+        "kiểm tra máy chủ MQTT, mạng và nguồn của trung tâm. Trạng thái các cụm loa chưa thể kết luận.",
+        "check the centre's broker, network and power. The state of the nodes cannot be judged now.",
+    ),
+    "link": Text(
+        "gọi người trông coi: xem aptomat và đèn báo; so với các cụm loa cùng đường điện, cùng trạm sóng; "
+        "sau đó mới đến nơi.",
+        "phone the keeper: breaker, lights; compare with neighbours on the same feeder or cell; then visit.",
+    ),
+}
+ADVICE["broker"] = ADVICE["centre"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """How a measured value is shown: its name for people, its unit, its decimals."""
+
+    label: Text
+    unit: str
+    decimals: int = 0
+
+
+METRICS = {
+    "mains_v": Metric(Text("điện lưới", "mains"), "V"),
+    "batt_v": Metric(Text("ắc quy", "battery"), "V", 1),
+    "batt_r_mohm": Metric(Text("điện trở trong ắc quy", "battery resistance"), "mΩ"),
+    "chg_a": Metric(Text("dòng nạp", "charging current"), "A", 1),
+    "amp_pilot_db": Metric(Text("tín hiệu dò tăng âm", "amplifier pilot"), "dB"),
+    "src_dbfs": Metric(Text("tín hiệu vào", "input signal"), "dBFS"),
+    "amp_vrms": Metric(Text("điện áp ra tăng âm", "amplifier output"), "V", 1),
+    "amp_temp_c": Metric(Text("nhiệt độ tăng âm", "amplifier temperature"), "°C"),
+    "fan_rpm": Metric(Text("tốc độ quạt", "fan speed"), "rpm"),
+    "load_w": Metric(Text("công suất tải", "load"), "W"),
+    "line_z_ohm": Metric(Text("trở kháng đường loa", "line impedance"), "Ω", 1),
+    "earth_kohm": Metric(Text("cách điện với đất", "insulation to earth"), "kΩ"),
+    "mic_spl_db": Metric(Text("âm lượng đo tại loa", "sound level at the horn"), "dB"),
+    "level_db": Metric(Text("mức âm phát ra", "level heard"), "dB"),
+    "rsrp_dbm": Metric(Text("sóng 4G (RSRP)", "4G signal (RSRP)"), "dBm"),
+    "sinr_db": Metric(Text("nhiễu 4G (SINR)", "4G quality (SINR)"), "dB"),
+    "sim_state": Metric(Text("SIM", "SIM"), ""),
+    "data_left_mb": Metric(Text("dung lượng còn lại", "data left"), "MB"),
+    "sim_exp_d": Metric(Text("SIM hết hạn sau", "SIM expires in"), "d"),
+    "clock.offset_ms": Metric(Text("lệch giờ", "clock offset"), "ms"),
+    "clock.synced": Metric(Text("đồng bộ giờ", "clock synchronised"), ""),
+    "disk_free_pct": Metric(Text("bộ nhớ trống", "disk free"), "%"),
+    "io_err_n": Metric(Text("lỗi đọc ghi", "I/O errors"), ""),
+    "mic_pilot_ok": Metric(Text("tín hiệu dò micrô", "microphone pilot"), ""),
+    "ptt_s": Metric(Text("thời gian giữ phím nói", "talk key held"), "s"),
+    "door": Metric(Text("cửa tủ", "door"), ""),
+    "rh_pct": Metric(Text("độ ẩm", "humidity"), "%"),
+    "spd_ok": Metric(Text("chống sét", "surge protector"), ""),
+    "mains_ok": Metric(Text("có điện lưới", "mains present"), ""),
+}
+"""Known metrics; one that is not here is shown by its own name."""
+
+UNITS_VI = {"rpm": "vòng/phút", "d": "ngày", "s": "giây"}
+
+
+# --- messages ---------------------------------------------------------------------------------------------
+
+
+def opened(incident: Incident, facts: Facts, language: str, page_url: str, now: datetime) -> Message:
+    """A new incident."""
+    tag = SEVERITIES[incident.severity].in_language(language)
+    return _calling(tag, incident, facts, language, page_url, now)
+
+
+def raised(incident: Incident, facts: Facts, language: str, page_url: str, now: datetime) -> Message:
+    """An incident that became more severe."""
+    severity = SEVERITIES[incident.severity].in_language(language)
+    tag = _say(language, f"tăng lên {severity}", f"now {severity}")
+    return _calling(tag, incident, facts, language, page_url, now)
+
+
+def reopened(incident: Incident, facts: Facts, language: str, page_url: str, now: datetime) -> Message:
+    """A closed incident that is there again."""
+    severity = SEVERITIES[incident.severity].in_language(language)
+    tag = _say(language, f"tái phát, {severity}", f"again, {severity}")
+    return _calling(tag, incident, facts, language, page_url, now)
+
+
+def unverified(incident: Incident, facts: Facts, language: str, page_url: str, now: datetime) -> Message:
+    """A repair that no measurement confirmed."""
+    tag = _say(language, "chưa xác nhận sửa xong", "repair not verified")
+    return _calling(tag, incident, facts, language, page_url, now)
+
+
+def recovered(incident: Incident, facts: Facts, language: str, page_url: str, now: datetime) -> Message:
+    """The end of an incident, and how long it lasted."""
+    ended = incident.closed_at or now
+    lasted = duration(ended - incident.opened_at, language)
+    lines = [
+        f"{_place(incident, facts, language)}: {what(incident, facts, language)}",
+        _say(
+            language,
+            f"Đã phục hồi lúc {clock(ended, facts.zone, language)}, sau {lasted}.",
+            f"Recovered at {clock(ended, facts.zone, language)}, after {lasted}.",
+        ),
+        _say(
+            language,
+            f"Bắt đầu từ: {clock(incident.opened_at, facts.zone, language)}",
+            f"It began at: {clock(incident.opened_at, facts.zone, language)}",
+        ),
+        _where(facts, language),
+        "",
+        _say(language, f"Sự cố số {incident.id}.", f"Incident {incident.id}."),
+        _page(page_url, incident, language),
+    ]
+    tag = _say(language, "đã phục hồi", "recovered")
+    return Message(subject(tag, incident, facts, language), _joined(lines))
+
+
+def _calling(tag: str, incident: Incident, facts: Facts, language: str, page_url: str, now: datetime) -> Message:
+    """A message that wants somebody to act."""
+    lines = [
+        f"{_place(incident, facts, language)}: {what(incident, facts, language)}",
+        _severity_line(incident, language),
+        _since(incident, facts, language, now),
+        _where(facts, language),
+        _map(facts, language),
+        _keeper(facts, language),
+        _children(facts, language),
+        "",
+        *evidence_lines(incident, language),
+        "",
+        *_work(incident, facts, language),
+        "",
+        _due(facts, language, now),
+        "",
+        *_answer(incident, language),
+        _page(page_url, incident, language),
+    ]
+    return Message(subject(tag, incident, facts, language), _joined(lines))
+
+
+def combined(newest: Message, earlier: Sequence[str], language: str) -> Message:
+    """One message instead of several: the newest, followed by the texts that never reached the person."""
+    heading = _say(language, "--- Tin trước đó chưa gửi được ---", "--- Earlier, could not be delivered ---")
+    parts = [newest.body]
+    for text in earlier:
+        parts += ["", heading, text]
+    return Message(newest.subject, "\n".join(parts))
+
+
+def digest(subjects: Sequence[str], language: str, page_url: str) -> Message:
+    """Many messages in one: their subjects, oldest first."""
+    count = len(subjects)
+    title = _say(language, f"[Tổng hợp] {count} tin báo sự cố", f"[Digest] {count} incident messages")
+    why = _say(
+        language,
+        "Nhiều tin trong thời gian ngắn nên được gộp lại. Chi tiết xem trên trang theo dõi.",
+        "Many messages in a short time were put into one. Details are on the page.",
+    )
+    lines = [why, "", *(f"- {text}" for text in subjects)]
+    if page_url:
+        lines += ["", _say(language, f"Trang theo dõi: {page_url}", f"Page: {page_url}")]
+    return Message(title, "\n".join(lines))
+
+
+def subject(tag: str, incident: Incident, facts: Facts, language: str) -> str:
+    """`[Tag] place: what`, at most SUBJECT_LIMIT characters, one line."""
+    place, title = _place(incident, facts, language), what(incident, facts, language)
+    text = " ".join(f"[{upper_first(tag)}] {place}: {title}".split())
+    text = unicodedata.normalize("NFC", text)
+    return text if len(text) <= SUBJECT_LIMIT else text[: SUBJECT_LIMIT - 1].rstrip() + "…"
+
+
+def what(incident: Incident, facts: Facts, language: str) -> str:
+    """The fault in words, in lower case, for the middle of a line."""
+    if facts.rule is not None:
+        return lower_first(facts.rule.title.in_language(language))
+    known = CAUSES.get(incident.cause)
+    return known.in_language(language) if known else incident.cause
+
+
+# --- lines ------------------------------------------------------------------------------------------------
+
+
+def _say(language: str, vi: str, en: str) -> str:
+    return en if language == "en" else vi
+
+
+def _joined(lines: Sequence[str | None]) -> str:
+    """Lines that say something; blank ones separate, never twice in a row nor at an end."""
+    kept: list[str] = []
+    for line in lines:
+        if line is None or (line == "" and (not kept or kept[-1] == "")):
+            continue
+        kept.append(line)
+    return "\n".join(kept).strip()
+
+
+def _place(incident: Incident, facts: Facts, language: str) -> str:
+    if facts.node:
+        return facts.node
+    if facts.commune:
+        return _commune(facts.commune, language)
+    if incident.scope == "centre":
+        return _say(language, f"Trung tâm {facts.site}", f"Centre {facts.site}")
+    return incident.subject
+
+
+def _commune(name: str, language: str) -> str:
+    if language == "en":
+        return f"{name} commune"
+    kinds = ("xã ", "phường ", "thị trấn ", "đặc khu ")
+    return name if name.casefold().startswith(kinds) else f"Xã {name}"
+
+
+def _severity_line(incident: Incident, language: str) -> str:
+    severity = SEVERITIES[incident.severity].in_language(language)
+    return _say(language, f"Mức độ: {severity}", f"Severity: {severity}")
+
+
+def _since(incident: Incident, facts: Facts, language: str, now: datetime) -> str:
+    start = clock(incident.opened_at, facts.zone, language)
+    ago = duration(now - incident.opened_at, language)
+    return _say(language, f"Từ: {start} ({ago} trước)", f"Since: {start} ({ago} ago)")
+
+
+def _where(facts: Facts, language: str) -> str | None:
+    parts = [lower_first(_commune(facts.commune, language))] if facts.commune and language != "en" else []
+    if facts.commune and language == "en":
+        parts = [_commune(facts.commune, language)]
+    if facts.hamlet:
+        parts.append(facts.hamlet)
+    if facts.pole:
+        parts.append(_say(language, f"cột {facts.pole}", f"pole {facts.pole}"))
+    return _say(language, "Nơi: ", "Where: ") + ", ".join(parts) if parts else None
+
+
+def _map(facts: Facts, language: str) -> str | None:
+    if facts.lat is None or facts.lon is None:
+        return None
+    link = f"https://www.openstreetmap.org/?mlat={facts.lat:.5f}&mlon={facts.lon:.5f}"
+    return _say(language, f"Bản đồ: {link}", f"Map: {link}")
+
+
+def _keeper(facts: Facts, language: str) -> str | None:
+    if not (facts.keeper or facts.keeper_phone):
+        return None
+    who = ", ".join(part for part in (facts.keeper, facts.keeper_phone) if part)
+    return _say(language, f"Người trông coi: {who}", f"Keeper: {who}")
+
+
+def _children(facts: Facts, language: str) -> str | None:
+    if not facts.children:
+        return None
+    names, count = ", ".join(facts.children), len(facts.children)
+    return _say(language, f"Gồm {count} cụm loa: {names}", f"{count} nodes: {names}")
+
+
+def evidence_lines(incident: Incident, language: str) -> list[str]:
+    """What was measured, one line a metric with its unit."""
+    if not incident.evidence:
+        return []
+    shown = [f"- {_measured(name, value, language)}" for name, value in sorted(incident.evidence.items())]
+    return [_say(language, "Đo được:", "Measured:"), *shown]
+
+
+def _measured(name: str, value: Value, language: str) -> str:
+    metric = METRICS.get(name)
+    if metric is None:
+        return f"{name}: {_value(value, 2, language)}"
+    unit = metric.unit if language == "en" else UNITS_VI.get(metric.unit, metric.unit)
+    return f"{metric.label.in_language(language)}: {_value(value, metric.decimals, language)} {unit}".rstrip()
+
+
+def _value(value: Value, decimals: int, language: str) -> str:
+    if isinstance(value, bool):
+        return _say(language, "có" if value else "không", "yes" if value else "no")
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int):
+        return str(value)
+    text = f"{value:.{decimals}f}"
+    return text.replace(".", ",") if language != "en" else text
+
+
+def _work(incident: Incident, facts: Facts, language: str) -> list[str | None]:
+    rule = facts.rule
+    if rule is None:
+        known = ADVICE.get(incident.cause)
+        advice = known.in_language(language) if known else ""
+        return [_advice(advice, "", language)]
+    visit = VISITS[rule.visit].in_language(language)
+    return [
+        _advice(rule.advice.in_language(language), visit, language),
+        _optional("An toàn: ", "Safety: ", rule.safety, language),
+        _optional("Mang theo: ", "Bring: ", rule.parts, language),
+    ]
+
+
+def _advice(advice: str, visit: str, language: str) -> str | None:
+    if not advice:
+        return None
+    kind = f" ({visit})" if visit else ""
+    return _say(language, f"Việc cần làm{kind}: ", f"To do{kind}: ") + advice
+
+
+def _optional(vi: str, en: str, text: Text | None, language: str) -> str | None:
+    return None if text is None else _say(language, vi, en) + text.in_language(language)
+
+
+def _due(facts: Facts, language: str, now: datetime) -> str | None:
+    due = facts.next_due
+    if due is None:
+        return None
+    when = clock(due.at, facts.zone, language)
+    if due.at <= now:
+        return _say(language, f"Đang phát dở: “{due.title}” ({when})", f"On air: “{due.title}” ({when})")
+    return _say(language, f"Sắp phát tại đây: “{due.title}” lúc {when}", f"Due here: “{due.title}” at {when}")
+
+
+def _answer(incident: Incident, language: str) -> list[str]:
+    number = incident.id
+    return [
+        _say(language, f"Sự cố số {number}.", f"Incident {number}."),
+        _say(language, f"Nhận việc: loa ack {number}", f"Acknowledge: loa ack {number}"),
+        _say(language, f"Sửa xong: loa repaired {number}", f"When mended: loa repaired {number}"),
+    ]
+
+
+def _page(page_url: str, incident: Incident, language: str) -> str | None:
+    if not page_url:
+        return None
+    link = f"{page_url.rstrip('/')}/#incident-{incident.id}"
+    return _say(language, f"Trang theo dõi: {link}", f"Page: {link}")
+
+
+# --- small words ------------------------------------------------------------------------------------------
+
+
+def clock(at: datetime, zone: ZoneInfo, language: str) -> str:
+    """`at` as the site's people read it: local time and date."""
+    local = at.astimezone(zone)
+    return local.strftime("%Y-%m-%d %H:%M") if language == "en" else local.strftime("%H:%M ngày %d/%m/%Y")
+
+
+def duration(length: timedelta, language: str) -> str:
+    """The two largest units of `length`; a negative one counts as none."""
+    seconds = max(0, int(length.total_seconds()))
+    units = [
+        (seconds // 86400, "ngày", "d"),
+        (seconds % 86400 // 3600, "giờ", "h"),
+        (seconds % 3600 // 60, "phút", "min"),
+        (seconds % 60, "giây", "s"),
+    ]
+    first = next((index for index, (count, _, _) in enumerate(units) if count), len(units) - 1)
+    shown = [unit for unit in units[first : first + 2] if unit[0] or unit is units[first]]
+    return " ".join(f"{count} {en if language == 'en' else vi}" for count, vi, en in shown)
+
+
+def lower_first(text: str) -> str:
+    """Lower the first letter, unless the word is an acronym (SIM, NTP)."""
+    return text if len(text) > 1 and text[1].isupper() else text[:1].lower() + text[1:]
+
+
+def upper_first(text: str) -> str:
+    return text[:1].upper() + text[1:]
