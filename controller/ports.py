@@ -180,21 +180,58 @@ class Credential:
     enrolled_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """One try to send an outbox row, written before it is made. `outcome` is empty while it runs, then the
+    state it led to; "uncertain" if its lease ran out before anybody wrote one."""
+
+    outbox: int
+    n: int
+    started_at: datetime
+    finished_at: datetime | None = None
+    outcome: str = ""
+    detail: str = ""
+
+
+class StoreError(Exception):
+    """The database refused; the text says in one line what is wrong and what to do.
+
+    `permanent`: trying again helps only after a person did something. Otherwise nothing of the failed
+    transaction is kept, unless the connection broke while it was committed.
+    """
+
+    def __init__(self, detail: str, *, permanent: bool = True) -> None:
+        super().__init__(detail)
+        self.permanent = permanent
+
+
 class Tx(Protocol):
-    """One open transaction."""
+    """One open transaction. It ends when the function it was given to returns: keep no reference."""
 
     # controller
     def raise_epoch(self) -> int:
         """Raise and return the epoch (1 for the first)."""
 
-    def epoch(self) -> int: ...
+    def epoch(self) -> int:
+        """0 before the first `raise_epoch`."""
+
+    def take_lease(self, holder: str, now: datetime, ttl_s: float) -> bool:
+        """Take or renew leadership until `now` + `ttl_s`; False while somebody else holds it. Expiry is
+        judged by the caller's wall clock: a holder must stop by its own monotonic clock before it."""
+
+    def release_lease(self, holder: str) -> None:
+        """Give leadership up, if `holder` has it."""
+
+    def leader(self, now: datetime) -> str | None:
+        """Who leads; None if nobody does or the lease has run out."""
 
     def note(self, key: str, value: str) -> None:
         """A small remembered value (last config error, last plan...)."""
 
     def noted(self, key: str) -> str | None: ...
 
-    def audit(self, row: AuditRow) -> None: ...
+    def audit(self, row: AuditRow) -> None:
+        """Append; its id is ignored."""
 
     def audits(self, limit: int = 100) -> list[AuditRow]:
         """Newest first."""
@@ -254,15 +291,31 @@ class Tx(Protocol):
     def delivery_events(self, occurrence: str, node: str | None = None) -> list[DeliveryEvent]:
         """By time."""
 
+    def prune_ledger(self, before: datetime, limit: int = 100) -> int:
+        """Delete up to `limit` occurrences that ended before `before`, oldest first, with their deliveries,
+        events and stops; how many occurrences."""
+
     # journal
     def put_journal(self, node: str, entry: JournalEntry, received_at: datetime) -> bool:
-        """Store once by (node, log, n); False if it was there."""
+        """Store once by (node, log, n); False if it was there. For more than one use `put_journals`."""
+
+    def put_journals(
+        self, entries: Sequence[tuple[str, JournalEntry]], received_at: datetime
+    ) -> list[tuple[str, JournalEntry]]:
+        """`put_journal` for many (node, entry) at once; those that were new, in the order given."""
 
     def journal_upto(self, node: str, log: str) -> int:
-        """Highest n such that 1..n are all stored; 0 if none."""
+        """Highest n such that 1..n are or were all stored; 0 if none. One row is read."""
+
+    def journal_uptos(self, logs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
+        """`journal_upto` of many (node, log) at once; those with nothing stored are 0."""
 
     def journal(self, node: str, limit: int = 100) -> list[JournalEntry]:
-        """Newest first."""
+        """Newest first, by arrival."""
+
+    def prune_journal(self, before: datetime, limit: int = 5000) -> int:
+        """Delete up to `limit` entries that arrived before `before`, oldest first; how many. `journal_upto`
+        stays, so a node that sends one of them again is answered and it is not stored again."""
 
     # nodes and faults
     def put_nodes(self, rows: Iterable[NodeRow]) -> None: ...
@@ -278,7 +331,8 @@ class Tx(Protocol):
     def new_incident(self, incident: Incident) -> Incident:
         """Insert (its id is ignored) and return it with its id."""
 
-    def put_incident(self, incident: Incident) -> None: ...
+    def put_incident(self, incident: Incident) -> None:
+        """Replace by id; KeyError if there is none."""
 
     def incident(self, id: int) -> Incident | None: ...
 
@@ -288,7 +342,8 @@ class Tx(Protocol):
     def incidents(self, since: datetime) -> list[Incident]:
         """Opened or changed since, newest first."""
 
-    def put_incident_event(self, event: IncidentEvent) -> None: ...
+    def put_incident_event(self, event: IncidentEvent) -> None:
+        """Append."""
 
     def incident_events(self, incident: int) -> list[IncidentEvent]:
         """By time."""
@@ -313,12 +368,17 @@ class Tx(Protocol):
         """The earliest time anything of `channel` is to be looked at; None if nothing waits."""
 
     def claim(self, id: int, until: datetime, now: datetime) -> bool:
-        """Compare-and-set to claimed, count the attempt and write its attempt row; False if not claimable."""
+        """Compare-and-set to claimed, count the attempt and write its attempt row; False if `due_outbox`
+        would not give the row at `now`. An attempt whose lease ran out is thereby marked "uncertain"."""
 
     def finish(
         self, id: int, state: OutboxState, now: datetime, *, due_at: datetime | None = None, error: str = ""
     ) -> None:
-        """Write the outcome of an attempt on its row and its attempt row."""
+        """Write the outcome of an attempt on its row and its attempt row. A row that is sent or dead stays
+        as it is: an outcome that comes after its lease ran out cannot bring it back."""
+
+    def attempts(self, outbox: int) -> list[AttemptRow]:
+        """Tries of one outbox row, by n."""
 
     def outbox_channels(self) -> list[str]:
         """Channels that have unfinished rows."""
@@ -328,7 +388,12 @@ class Store(Protocol):
     """The database. One contract suite runs over every implementation."""
 
     async def transact(self, work: Callable[[Tx], T]) -> T:
-        """Run `work` in one transaction, in order with all others; commit, or roll back if it raises."""
+        """Run `work` in one transaction, in order with all others; commit, or roll back if it raises.
+
+        When it returns, the transaction survives a crash and a power cut. `work` runs in the store's own
+        thread: it touches nothing that the event loop changes meanwhile. A caller that is cancelled while
+        it waits does not take it back. StoreError if the database refuses.
+        """
 
     async def close(self) -> None: ...
 
