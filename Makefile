@@ -1,0 +1,42 @@
+# Every target does its own set-up. Options are passed on: make demo ARGS="--for 60s"
+ARGS ?=
+ONLY ?=
+BIN := .venv/bin
+
+.PHONY: help setup demo test check bench lock clean
+
+help:
+	@echo 'make demo    a whole network on this machine       make demo ARGS="--for 60s"'
+	@echo 'make test    all tests                             make test ARGS="tests/unit -x"'
+	@echo 'make check   lint, types, architecture'
+	@echo 'make bench   measurements                          make bench ONLY=name'
+	@echo 'make setup   only prepare .venv/bin/loa'
+	@echo 'make lock    pin dependencies anew                 make lock ARGS=--upgrade'
+	@echo 'make clean   remove what was built'
+
+setup:
+	@scripts/setup
+
+demo: setup
+	@$(BIN)/loa demo $(ARGS)
+
+test:
+	@scripts/setup test
+	@$(BIN)/pytest $(ARGS)
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -q tests/test_architecture.py
+
+bench: setup
+	@$(BIN)/python -m benchmarks $(ONLY)
+
+lock:
+	uv pip compile pyproject.toml --universal --generate-hashes --all-extras --group dev \
+		--no-header --no-annotate --no-emit-index-url --quiet -o requirements.lock $(ARGS)
+
+clean:
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
