@@ -22,6 +22,14 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
+class ConfigRefused(ValueError):
+    """A configuration that must not take effect; `problems` are lines for the operator."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
 # --- time ---------------------------------------------------------------------------------------------------
 
 

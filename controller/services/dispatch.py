@@ -1,0 +1,206 @@
+"""Puts each node's desired state on the broker: revise, sign, publish what differs; orders by command.
+
+The database is the truth, a retained message a cache: whatever a node says that it holds is compared with what it
+should hold, and only the difference is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import secrets
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import msgspec
+import structlog
+
+from broadcasts.model import Playlist, fingerprint
+from broadcasts.timeline import still_needed
+from controller.domain.site import Settings
+from controller.ports import NOBODY_SUBSCRIBED, Bus, Clock, Desired, Store, Tx
+from controller.wire.messages import (
+    Command,
+    ControllerStatus,
+    JournalAck,
+    NodeSettings,
+    PlaylistsDoc,
+    encode,
+)
+from controller.wire.signing import SigningKey, payload_of, sign
+from controller.wire.topics import Topics
+
+log = structlog.get_logger(__name__)
+
+COMMAND_LIFE = timedelta(seconds=30)
+ACK_LIFE_S = 60
+RESEND_AFTER_S = 30.0
+"""A node that still reports another document this long after it was sent gets it again."""
+
+Order = Literal["stop", "play", "volume", "selftest", "ping", "rebirth", "log"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    version: tuple[int, int]
+    mono: float
+
+
+class Dispatch:
+    """One per controller. `revise` and `commit` decide and store; `send` publishes."""
+
+    def __init__(self, settings: Settings, *, store: Store, bus: Bus, clock: Clock, key: SigningKey) -> None:
+        self._settings = settings
+        self._store = store
+        self._bus = bus
+        self._clock = clock
+        self._key = key
+        self._topics = Topics(settings.site.mqtt.root)
+        self._desired: dict[str, Desired] = {}
+        self._documents: dict[str, PlaylistsDoc] = {}
+        self._held: dict[str, tuple[int, int]] = {}
+        self._sent: dict[str, _Sent] = {}
+        self.epoch = 0
+
+    async def start(self) -> None:
+        """Take over: raise the epoch and remember what was wanted and held."""
+
+        def work(tx: Tx) -> tuple[int, dict[str, Desired], dict[str, tuple[int, int]]]:
+            held = {row.node: (row.held_epoch, row.held_rev) for row in tx.nodes().values()}
+            return tx.raise_epoch(), tx.desired(), held
+
+        self.epoch, self._desired, self._held = await self._store.transact(work)
+        self._documents = {node: payload_of(PlaylistsDoc, row.document) for node, row in self._desired.items()}
+
+    def reload(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def wanted(self, node: str) -> tuple[Playlist, ...]:
+        """The playlists that `node` is to hold."""
+        document = self._documents.get(node)
+        return document.playlists if document else ()
+
+    def version(self, node: str) -> tuple[int, int]:
+        """(epoch, rev) that `node` is to hold; (0, 0) before its first document."""
+        desired = self._desired.get(node)
+        return (desired.epoch, desired.rev) if desired else (0, 0)
+
+    # --- desired state ---------------------------------------------------------------------------------------
+
+    def revise(self, playlists: Mapping[str, tuple[Playlist, ...]], valid_until: datetime) -> list[Desired]:
+        """New documents for the nodes whose desired state changes; a node that left the network gets an empty one."""
+        now = self._clock.now()
+        gone = {node: () for node in self._documents if node not in self._settings.nodes}
+        candidates = (self._document(node, held, valid_until) for node, held in {**playlists, **gone}.items())
+        return [self._signed(document, now) for document in candidates if self._differs(document, now)]
+
+    def adopt(self, revisions: Iterable[Desired]) -> None:
+        """These revisions are committed: they are what the nodes should hold."""
+        for row in revisions:
+            self._desired[row.node] = row
+            self._documents[row.node] = payload_of(PlaylistsDoc, row.document)
+
+    async def send(self, nodes: Collection[str]) -> list[str]:
+        """Publish the documents of `nodes`; those that the broker took."""
+        rows = [self._desired[node] for node in nodes if node in self._desired]
+        outcomes = await asyncio.gather(*(self._publish(row) for row in rows))
+        return [row.node for row, taken in zip(rows, outcomes, strict=True) if taken]
+
+    async def on_bus_up(self) -> list[str]:
+        """Say who leads, and send what any node is not known to hold. Returns the nodes sent to."""
+        status = ControllerStatus(online=True, epoch=self.epoch, at=self._clock.now())
+        await self._bus.publish(self._topics.controller_status(self._settings.site.id), encode(status), retain=True)
+        return await self.send([node for node in self._desired if self._held.get(node) != self.version(node)])
+
+    async def on_held(self, node: str, held: tuple[int, int], *, fresh_connect: bool = False) -> list[str]:
+        """`node` reports what it holds: send what it lacks, but no oftener than it can answer."""
+        self._held[node] = held
+        if node not in self._desired or held == self.version(node):
+            return []
+        sent = self._sent.get(node)
+        waiting = sent and sent.version == self.version(node) and self._clock.monotonic() - sent.mono < RESEND_AFTER_S
+        return [] if waiting and not fresh_connect else await self.send([node])
+
+    def _document(self, node: str, playlists: tuple[Playlist, ...], valid_until: datetime) -> PlaylistsDoc:
+        site = self._settings.site
+        return PlaylistsDoc(
+            iss=site.id,
+            aud=node,
+            iat=0,
+            exp=math.ceil(valid_until.timestamp()),
+            epoch=self.epoch,
+            rev=self.version(node)[1] + 1,
+            valid_until=valid_until,
+            settings=NodeSettings(
+                zones=self._settings.zones_of(node), volume_max=site.volume_max, heartbeat_s=site.heartbeat_s
+            ),
+            playlists=playlists,
+        )
+
+    def _differs(self, document: PlaylistsDoc, now: datetime) -> bool:
+        """Whether a node must hear of it: what is over drops out with the next change, not as one."""
+        held = self._documents.get(document.aud)
+        if held is None:
+            return True
+        before = tuple(one for one in held.playlists if still_needed(one, now))
+        after = tuple(one for one in document.playlists if still_needed(one, now))
+        return (before, held.settings, held.valid_until) != (after, document.settings, document.valid_until)
+
+    def _signed(self, document: PlaylistsDoc, now: datetime) -> Desired:
+        content = fingerprint((document.settings, document.playlists))
+        dated = msgspec.structs.replace(document, iat=int(now.timestamp()))
+        return Desired(
+            node=document.aud,
+            epoch=document.epoch,
+            rev=document.rev,
+            content=content,
+            document=sign(dated, self._key),
+            made_at=now,
+            valid_until=document.valid_until,
+        )
+
+    async def _publish(self, row: Desired) -> bool:
+        expiry = (row.valid_until - self._clock.now()).total_seconds()
+        if expiry <= 0:
+            return False
+        outcome = await self._bus.publish(
+            self._topics.playlists(row.node), row.document, retain=True, expiry_s=int(expiry)
+        )
+        if outcome not in ("", NOBODY_SUBSCRIBED):
+            log.warning("playlists not published", node=row.node, rev=row.rev, reason=outcome)
+            return False
+        self._sent[row.node] = _Sent((row.epoch, row.rev), self._clock.monotonic())
+        return True
+
+    # --- orders ---------------------------------------------------------------------------------------------
+
+    async def order(self, node: str, do: Order, args: Mapping[str, Any] | None = None) -> str:
+        """Send one order; empty when the node's connection took it, else the reason."""
+        now = self._clock.now()
+        until = now + COMMAND_LIFE
+        command = Command(
+            iss=self._settings.site.id,
+            aud=node,
+            iat=int(now.timestamp()),
+            exp=math.ceil(until.timestamp()),
+            epoch=self.epoch,
+            id=f"{do}-{secrets.token_hex(6)}",
+            do=do,
+            args=dict(args or {}),
+            not_after=until,
+        )
+        life = int(COMMAND_LIFE.total_seconds())
+        return await self._bus.publish(self._topics.command(node), sign(command, self._key), expiry_s=life)
+
+    async def acknowledge(self, upto: Mapping[tuple[str, str], int]) -> None:
+        """Tell nodes how far their logs are stored: node, log -> n."""
+        await asyncio.gather(
+            *(
+                self._bus.publish(
+                    self._topics.journal_ack(node), encode(JournalAck(log=name, upto=n)), expiry_s=ACK_LIFE_S
+                )
+                for (node, name), n in upto.items()
+            )
+        )

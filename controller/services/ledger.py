@@ -1,0 +1,259 @@
+"""The ledger: what was planned, what nodes say became of it, and the verdict when they say nothing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import structlog
+
+from broadcasts.model import Occurrence, Playlist, assets_of
+from controller.domain.delivery import (
+    FINAL,
+    PLAYING_WORDS,
+    Delivery,
+    DeliveryEvent,
+    DeliveryState,
+    Event,
+    OccurrenceRow,
+    UnexpectedEvent,
+    Word,
+    advance,
+    deadline_reason,
+    journaled,
+)
+from controller.ports import Clock, Store, Tx
+from controller.services.changes import Changes
+from controller.wire.messages import JournalEntry
+
+log = structlog.get_logger(__name__)
+
+Wanted = Callable[[str], tuple[Playlist, ...]]
+"""Node id -> the playlists it is to hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What a new plan changes: ids of occurrences."""
+
+    added: tuple[str, ...] = ()
+    cancelled: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.cancelled)
+
+
+@dataclass(slots=True)
+class Taken:
+    """What came of a batch of journal entries: how far each log is stored, and the entries that were new."""
+
+    upto: dict[tuple[str, str], int] = field(default_factory=dict)
+    fresh: list[tuple[str, JournalEntry]] = field(default_factory=list)
+
+
+class Ledger:
+    """Writes deliveries and their events. Every state change is a row with its time and reason."""
+
+    def __init__(self, *, store: Store, clock: Clock, changes: Changes, wanted: Wanted) -> None:
+        self._store = store
+        self._clock = clock
+        self._changes = changes
+        self._wanted = wanted
+        self._fetched: dict[str, set[str]] = defaultdict(set)
+
+    async def published(self, nodes: Collection[str]) -> None:
+        """The broker holds the documents of `nodes`."""
+        now = self._clock.now()
+        wanted = {node: [playlist.id for playlist in self._wanted(node)] for node in nodes}
+
+        def work(tx: Tx) -> None:
+            for node, ids in wanted.items():
+                _move(tx, tx.deliveries_of(ids, [node]), Event.PUBLISHED, now)
+
+        await self._store.transact(work)
+
+    async def take(self, batch: Sequence[tuple[str, JournalEntry]]) -> Taken:
+        """Store journal entries once each and move the deliveries that they tell of."""
+        now = self._clock.now()
+
+        def work(tx: Tx) -> Taken:
+            taken = Taken()
+            for node, entry in batch:
+                if tx.put_journal(node, entry, now):
+                    self._apply(tx, node, entry)
+                    taken.fresh.append((node, entry))
+            for node, entry in batch:
+                taken.upto[node, entry.log] = tx.journal_upto(node, entry.log)
+            return taken
+
+        taken = await self._store.transact(work)
+        if taken.fresh:
+            self._changes.notify("air")
+        return taken
+
+    async def verdict(self, occurrence: str) -> list[Delivery]:
+        """The deadline of an occurrence has passed: what is not final is unknown. Returns those."""
+        now = self._clock.now()
+
+        def work(tx: Tx) -> list[Delivery]:
+            left = [one for one in tx.deliveries(occurrence) if one.state not in FINAL | {DeliveryState.CANCELLED}]
+            return _move(tx, left, Event.DEADLINE, now, deadline_reason)
+
+        unknown = await self._store.transact(work)
+        self._changes.notify("air")
+        return unknown
+
+    def _apply(self, tx: Tx, node: str, entry: JournalEntry) -> None:
+        if entry.kind == "playlists":
+            if entry.result == "accepted":
+                self._move_wanted(tx, node, Event.ACCEPTED, entry.at)
+        elif entry.kind == "prefetched":
+            self._prefetched(tx, node, entry)
+        elif entry.kind in PLAYING_WORDS and entry.playlist is not None:
+            _played(tx, node, entry)
+
+    def _move_wanted(self, tx: Tx, node: str, event: Event, at: datetime) -> None:
+        ids = [playlist.id for playlist in self._wanted(node)]
+        _move(tx, tx.deliveries_of(ids, [node]), event, at)
+
+    def _prefetched(self, tx: Tx, node: str, entry: JournalEntry) -> None:
+        """Every playlist of the node whose last missing asset this was is ready."""
+        if entry.sha256 is None:
+            return
+        held = self._fetched[node]
+        held.add(entry.sha256)
+        ready = [
+            playlist.id
+            for playlist in self._wanted(node)
+            if entry.sha256 in (needed := _needed(playlist)) and needed <= held
+        ]
+        _move(tx, tx.deliveries_of(ready, [node]), Event.READY, entry.at)
+
+
+def _needed(playlist: Playlist) -> set[str]:
+    return {asset.sha256 for track in playlist.tracks for asset in assets_of(track)}
+
+
+def _played(tx: Tx, node: str, entry: JournalEntry) -> None:
+    assert entry.playlist is not None
+    before = tx.delivery(entry.playlist, node)
+    if before is None:
+        log.warning("journal tells of an airing that was never planned", node=node, occurrence=entry.playlist)
+        return
+    word = Word(
+        event=Event(entry.kind),
+        at=entry.at,
+        reason=entry.reason or entry.by or "",
+        late_ms=entry.late_ms,
+        played_ms=entry.played_ms,
+        level_db=entry.level_db,
+    )
+    try:
+        after = journaled(before, word)
+    except UnexpectedEvent as error:
+        log.warning("journal out of order", node=node, detail=str(error))
+        return
+    if after is not before:
+        _write(tx, [after])
+
+
+def _move(
+    tx: Tx,
+    deliveries: Iterable[Delivery],
+    event: Event,
+    at: datetime,
+    reason: Callable[[Delivery], str] = lambda _: "",
+) -> list[Delivery]:
+    """Apply `event` where the table has it, write what changed, and return that."""
+    moved = []
+    for before in deliveries:
+        try:
+            after = advance(before, event, at, reason(before))
+        except UnexpectedEvent:
+            continue  # it is over already; documents and deadlines speak of the past too
+        if after is not before:
+            moved.append(after)
+    _write(tx, moved)
+    return moved
+
+
+def _write(tx: Tx, deliveries: Sequence[Delivery]) -> None:
+    tx.put_deliveries(deliveries)
+    tx.put_delivery_events(DeliveryEvent(one.occurrence, one.node, one.at, one.state, one.reason) for one in deliveries)
+
+
+def record_plan(
+    tx: Tx,
+    wanted: Sequence[Occurrence],
+    *,
+    window: tuple[datetime, datetime],
+    stopped: Collection[tuple[str, str]],
+    source: Callable[[Occurrence], str],
+    now: datetime,
+    reason: str,
+) -> Difference:
+    """Bring the ledger to `wanted`: new occurrences and deliveries in, the ones no longer wanted cancelled.
+
+    What is over stays as it is. `reason` is written with every cancellation.
+    """
+    known = {row.id: row for row in tx.occurrences(*window)}
+    ids = {one.id for one in wanted}
+    added = [one.id for one in wanted if one.id not in known or known[one.id].cancelled_at is not None]
+    gone = [row for row in known.values() if row.id not in ids and row.cancelled_at is None and row.end > now]
+    tx.put_occurrences(_row(one, known.get(one.id), source(one), now) for one in wanted)
+    tx.put_occurrences(_cancelled(row, now, reason) for row in gone)
+    _plan_deliveries(tx, wanted, stopped, now, reason)
+    _move(tx, tx.deliveries_of([row.id for row in gone]), Event.CANCELLED, now, lambda _: reason)
+    return Difference(tuple(added), tuple(row.id for row in gone))
+
+
+def _plan_deliveries(
+    tx: Tx, wanted: Sequence[Occurrence], stopped: Collection[tuple[str, str]], now: datetime, reason: str
+) -> None:
+    target = {(one.id, node) for one in wanted for node in one.nodes} - set(stopped)
+    known = {(row.occurrence, row.node): row for row in tx.deliveries_of([one.id for one in wanted])}
+    fresh = [Delivery(id, node, DeliveryState.PLANNED, now) for id, node in sorted(target - known.keys())]
+    _write(tx, fresh)
+    again = [row for key, row in known.items() if key in target and row.state is DeliveryState.CANCELLED]
+    _move(tx, again, Event.PLANNED_AGAIN, now)
+    gone = [row for key, row in known.items() if key not in target]
+    _move(tx, gone, Event.CANCELLED, now, lambda row: _why_gone(row, stopped, reason))
+
+
+def _why_gone(row: Delivery, stopped: Collection[tuple[str, str]], reason: str) -> str:
+    return "stopped by an operator" if (row.occurrence, row.node) in stopped else reason
+
+
+def _row(one: Occurrence, known: OccurrenceRow | None, source: str, now: datetime) -> OccurrenceRow:
+    return OccurrenceRow(
+        id=one.id,
+        broadcast=one.broadcast,
+        title=one.title,
+        start=one.start,
+        end=one.end,
+        priority=one.priority,
+        rank=one.rank,
+        source=source,
+        planned_at=known.planned_at if known else now,
+    )
+
+
+def _cancelled(row: OccurrenceRow, now: datetime, reason: str) -> OccurrenceRow:
+    return OccurrenceRow(
+        id=row.id,
+        broadcast=row.broadcast,
+        title=row.title,
+        start=row.start,
+        end=row.end,
+        priority=row.priority,
+        rank=row.rank,
+        source=row.source,
+        planned_at=row.planned_at,
+        cancelled_at=now,
+        reason=reason,
+    )
+
+
+__all__ = ["Difference", "Ledger", "Taken", "record_plan"]
