@@ -335,9 +335,7 @@ class _Parser:
         if isinstance(term, Minus | Absolute | Arithmetic) or (
             isinstance(term, Constant) and not isinstance(term.value, bool)
         ):
-            raise ExpressionError(
-                "a value stands where true or false must; compare it with something", column
-            )
+            raise ExpressionError("a value stands where true or false must; compare it with something", column)
 
     def _must_be_value(self, term: Term, column: int) -> None:
         if isinstance(term, _Truths):
