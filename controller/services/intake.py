@@ -1,0 +1,170 @@
+"""Where everything from the broker comes in: decode, count, hand on. Nothing that arrives here stops anything."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import groupby
+from typing import Protocol
+
+import structlog
+
+from controller.domain.site import Settings
+from controller.ports import BusDown, BusEvent, BusUp, Clock, Received, StoreError
+from controller.services.dispatch import Dispatch
+from controller.services.ledger import Ledger
+from controller.wire.messages import FaultReport, Heartbeat, JournalEntry, Status, WireError, decode
+from controller.wire.topics import Topics, Up
+
+log = structlog.get_logger(__name__)
+
+COMPLAIN_EVERY_S = 60.0
+
+
+class Health(Protocol):
+    """What intake hands to monitoring."""
+
+    async def on_bus_up(self, mono: float) -> None: ...
+
+    async def on_bus_down(self, reason: str, mono: float) -> None: ...
+
+    async def on_status(self, node: str, status: Status, mono: float, retain: bool) -> None: ...
+
+    async def on_heartbeats(self, batch: Sequence[tuple[str, Heartbeat, float]]) -> None: ...
+
+    async def on_fault(self, node: str, code: str, report: FaultReport | None, mono: float, retain: bool) -> None: ...
+
+    async def on_journal(self, node: str, entry: JournalEntry, mono: float) -> None: ...
+
+
+Arrived = tuple[Up, Received]
+
+
+class Intake:
+    """Routes batches of bus events. `counters` counts what came and what was refused, by kind."""
+
+    def __init__(self, settings: Settings, *, clock: Clock, dispatch: Dispatch, ledger: Ledger, health: Health) -> None:
+        self._settings = settings
+        self._topics = Topics(settings.site.mqtt.root)
+        self._clock = clock
+        self._dispatch = dispatch
+        self._ledger = ledger
+        self._health = health
+        self._complained: dict[str, float] = {}
+        self.counters: Counter[str] = Counter()
+        self.bus_problem = "not connected yet"
+        self._handlers: dict[str, Callable[[list[Arrived]], Awaitable[None]]] = {
+            "status": self._statuses,
+            "heartbeat": self._heartbeats,
+            "journal": self._journals,
+            "fault": self._faults,
+        }
+
+    def reload(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def take(self, batch: Sequence[BusEvent]) -> None:
+        """Handle a batch in order; neighbours of one kind together."""
+        for kind, group in groupby(batch, key=self._kind):
+            events = list(group)
+            if kind == "bus":
+                for event in events:
+                    await self._bus(event)
+            elif handler := self._handlers.get(kind):
+                await self._guarded(kind, handler, [one for one in map(self._arrived, events) if one])
+
+    def _kind(self, event: BusEvent) -> str:
+        if not isinstance(event, Received):
+            return "bus"
+        up = self._topics.parse_up(event.topic)
+        if up is None:
+            self._refuse("topic", event.topic[:80], "not a topic of the protocol")
+            return ""
+        if up.node not in self._settings.nodes:
+            self._refuse("stranger", up.node, "not a node of this site")
+            return ""
+        self.counters[up.kind] += 1
+        return up.kind
+
+    def _arrived(self, event: BusEvent) -> Arrived | None:
+        assert isinstance(event, Received)
+        up = self._topics.parse_up(event.topic)
+        return (up, event) if up else None
+
+    async def _guarded(
+        self, kind: str, handler: Callable[[list[Arrived]], Awaitable[None]], arrived: list[Arrived]
+    ) -> None:
+        try:
+            await handler(arrived)
+        except StoreError as error:
+            # Nothing is lost: journals stay unacknowledged and come again, states come with the next heartbeat.
+            self.counters["not-stored"] += len(arrived)
+            log.error("not stored", kind=kind, messages=len(arrived), reason=str(error))
+
+    async def _bus(self, event: BusEvent) -> None:
+        if isinstance(event, BusUp):
+            self.bus_problem = ""
+            await self._ledger.published(await self._dispatch.on_bus_up())
+            await self._health.on_bus_up(event.mono)
+        elif isinstance(event, BusDown):
+            self.bus_problem = event.reason
+            await self._health.on_bus_down(event.reason, event.mono)
+
+    async def _statuses(self, arrived: list[Arrived]) -> None:
+        for up, message in arrived:
+            try:
+                status = decode(Status, message.payload)
+            except WireError as error:
+                self._refuse("undecodable", up.node, f"status: {error}")
+                continue
+            await self._health.on_status(up.node, status, message.mono, message.retain)
+            if status.reason == "birth" and not message.retain:
+                held = (status.playlists.epoch, status.playlists.rev)
+                await self._ledger.published(await self._dispatch.on_held(up.node, held, fresh_connect=True))
+
+    async def _heartbeats(self, arrived: list[Arrived]) -> None:
+        batch = []
+        for up, message in arrived:
+            if message.retain:  # retained is never life
+                self._refuse("retained", up.node, "heartbeat with the retain flag")
+                continue
+            try:
+                batch.append((up.node, decode(Heartbeat, message.payload), message.mono))
+            except WireError as error:
+                self._refuse("undecodable", up.node, f"heartbeat: {error}")
+        await self._health.on_heartbeats(batch)
+        for node, heartbeat, _ in batch:
+            if sent := await self._dispatch.on_held(node, (heartbeat.playlists.epoch, heartbeat.playlists.rev)):
+                await self._ledger.published(sent)
+
+    async def _journals(self, arrived: list[Arrived]) -> None:
+        batch: list[tuple[str, JournalEntry]] = []
+        for up, message in arrived:
+            try:
+                batch.append((up.node, decode(JournalEntry, message.payload)))
+            except WireError as error:
+                self._refuse("undecodable", up.node, f"journal: {error}")
+        taken = await self._ledger.take(batch)
+        await self._dispatch.acknowledge(taken.upto)
+        for node, entry in taken.fresh:
+            await self._health.on_journal(node, entry, self._clock.monotonic())
+
+    async def _faults(self, arrived: list[Arrived]) -> None:
+        for up, message in arrived:
+            try:
+                report = decode(FaultReport, message.payload) if message.payload else None
+            except WireError as error:
+                self._refuse("undecodable", up.node, f"fault: {error}")
+                continue
+            await self._health.on_fault(up.node, up.code, report, message.mono, message.retain)
+
+    def _refuse(self, counter: str, who: str, why: str) -> None:
+        """Count, and say so once per sender and minute."""
+        self.counters[counter] += 1
+        now = self._clock.monotonic()
+        if now - self._complained.get(who, -COMPLAIN_EVERY_S) < COMPLAIN_EVERY_S:
+            return
+        if len(self._complained) > 10_000:  # a flood of made-up names must not grow memory
+            self._complained.clear()
+        self._complained[who] = now
+        log.warning("message refused", kind=counter, sender=who, reason=why[:200])

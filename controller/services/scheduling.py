@@ -1,0 +1,299 @@
+"""From configuration and orders of the moment to what every node holds: render, plan, write, publish, time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+import msgspec
+import structlog
+
+from broadcasts.model import (
+    Broadcast,
+    LateAction,
+    Occurrence,
+    Playlist,
+    Rendered,
+    assets_of,
+)
+from broadcasts.recurrence import midnight_after
+from broadcasts.timeline import (
+    KEEP_AFTER_END,
+    Ready,
+    occurrences,
+    of_playlist,
+    per_node,
+    still_needed,
+)
+from controller.domain.site import Settings
+from controller.ports import (
+    AudioRefused,
+    AuditRow,
+    Clock,
+    ConfigRefused,
+    Desired,
+    Library,
+    NowRow,
+    Store,
+    Timer,
+    Tx,
+)
+from controller.services.changes import Changes
+from controller.services.dispatch import Dispatch
+from controller.services.ledger import Difference, Ledger, record_plan
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+VERDICT_AFTER = timedelta(seconds=10)
+ARM_AHEAD = timedelta(hours=26)
+"""Deadlines are armed this far ahead; the daily plan arms the next ones."""
+
+
+class _NowDefinition(msgspec.Struct, frozen=True):
+    """What is stored of an order of the moment: it needs neither its text nor its file again."""
+
+    playlist: Playlist
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A plan that is committed: what it changed, and whose documents are new."""
+
+    difference: Difference
+    revisions: list[Desired]
+
+
+class Scheduling:
+    """Keeps the plan. `load` reads the configuration folder or raises ConfigRefused; it runs in a thread.
+
+    `problems` are the lines about what is not on air as configured: a refused configuration (the last good one
+    stays), audio that was refused.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        store: Store,
+        clock: Clock,
+        timer: Timer,
+        library: Library,
+        dispatch: Dispatch,
+        ledger: Ledger,
+        changes: Changes,
+        load: Callable[[], Settings],
+        on_settings: Sequence[Callable[[Settings], None]] = (),
+    ) -> None:
+        self.settings = settings
+        self.problems: tuple[str, ...] = ()
+        self.warnings: tuple[str, ...] = ()
+        self._store = store
+        self._clock = clock
+        self._timer = timer
+        self._library = library
+        self._dispatch = dispatch
+        self._ledger = ledger
+        self._changes = changes
+        self._load = load
+        self._on_settings = on_settings
+        self._ready: tuple[Ready, ...] = ()
+        self._planned: tuple[Occurrence, ...] = ()
+        self._one_at_a_time = asyncio.Lock()
+        self._rendered = asyncio.Event()
+
+    # --- configuration -------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Render and plan what the configuration says. Broadcasts whose audio is refused are left out, visibly."""
+        async with self._one_at_a_time:
+            self._ready, refused = await self._render(self.settings)
+            self.problems = refused
+            self._rendered.set()
+            await self._replan("controller started")
+        await self._daily()
+
+    async def reload(self, by: str = "file") -> Difference:
+        """Take the configuration folder as it is now. ConfigRefused: nothing changed, `problems` say why."""
+        try:
+            settings = await asyncio.to_thread(self._load)
+            if settings.digest == self.settings.digest:
+                return self._unchanged()
+            ready, refused = await self._render(settings)
+            if refused:
+                raise ConfigRefused(refused)
+        except ConfigRefused as error:
+            await self._refused(error, by)
+            raise
+        async with self._one_at_a_time:
+            self.settings, self._ready, self.problems = settings, ready, ()
+            for take in self._on_settings:
+                take(settings)
+            plan = await self._replan("configuration changed")
+        await self._audit(by, "configuration", _told(plan.difference))
+        self._changes.notify("config", "air", "nodes", "incidents")
+        return plan.difference
+
+    def _unchanged(self) -> Difference:
+        self.problems = ()
+        self._changes.notify("config")
+        return Difference()
+
+    async def _refused(self, error: ConfigRefused, by: str) -> None:
+        self.problems = error.problems
+        log.error("configuration refused; the last good one stays on air", problems=list(error.problems))
+        await self._audit(by, "configuration refused", "\n".join(error.problems)[:4000])
+        self._changes.notify("config")
+
+    async def _render(self, settings: Settings) -> tuple[tuple[Ready, ...], tuple[str, ...]]:
+        """Every broadcast with its audio, and a line for each whose audio is refused."""
+        broadcasts = list(settings.broadcasts.values())
+        outcomes = await asyncio.gather(*(self._try_render(one) for one in broadcasts))
+        ready, refused, warnings = [], [], []
+        for broadcast, outcome in zip(broadcasts, outcomes, strict=True):
+            if isinstance(outcome, str):
+                refused.append(f"{broadcast.place}: broadcast '{broadcast.id}': {outcome}")
+                continue
+            nodes = settings.targets(broadcast.to, broadcast.exclude)
+            ready.append(Ready(broadcast, outcome, nodes))
+            warnings += [f"{broadcast.place}: broadcast '{broadcast.id}': {one}" for one in outcome.warnings]
+        self.warnings = (*settings.warnings, *warnings)
+        return tuple(ready), tuple(refused)
+
+    async def _try_render(self, broadcast: Broadcast) -> Rendered | str:
+        try:
+            return await self._library.render(broadcast.play)
+        except AudioRefused as error:
+            return str(error)
+
+    @property
+    def planned(self) -> tuple[Occurrence, ...]:
+        """What the nodes hold now, by start."""
+        return self._planned
+
+    async def amend(self, reason: str, change: Callable[[], Awaitable[T]]) -> T:
+        """Run `change`, which writes orders to the store, then plan again; one at a time, after the first plan."""
+        await self._rendered.wait()
+        async with self._one_at_a_time:
+            outcome = await change()
+            await self._replan(reason)
+        return outcome
+
+    # --- the plan -------------------------------------------------------------------------------------------------
+
+    async def _replan(self, reason: str) -> _Plan:
+        """Plan the window, commit ledger and desired state together, then publish what changed."""
+        now = self._clock.now()
+        window = (now - self._lookback(), midnight_after(now, self.settings.site.zone, self.settings.site.horizon_days))
+        planned = occurrences(self._ready, self.settings.site.zone, *window)
+
+        def work(tx: Tx) -> tuple[_Plan, tuple[Occurrence, ...]]:
+            return self._commit(tx, planned, window, now, reason)
+
+        plan, self._planned = await self._store.transact(work)
+        self._dispatch.adopt(plan.revisions)
+        await self._ledger.published(await self._dispatch.send([row.node for row in plan.revisions]))
+        self._arm(now)
+        log.info("planned", reason=reason, occurrences=len(self._planned), **_counts(plan))
+        self._changes.notify("air")
+        return plan
+
+    def _commit(
+        self, tx: Tx, planned: Iterable[Occurrence], window: tuple[datetime, datetime], now: datetime, reason: str
+    ) -> tuple[_Plan, tuple[Occurrence, ...]]:
+        stopped = tx.stops(window[0])
+        ordered = [occurrence_of(row) for row in tx.now_rows(now)]
+        seen = {row.id for row in tx.occurrences(*window)}
+        wanted = tuple(one for one in (*planned, *ordered) if one.id in seen or _can_still_sound(one.playlist, now))
+        names = {one.id for one in ordered}
+        difference = record_plan(
+            tx,
+            wanted,
+            window=window,
+            stopped=stopped,
+            source=lambda one: "now" if one.id in names else "config",
+            now=now,
+            reason=reason,
+        )
+        held = [one for one in wanted if still_needed(one.playlist, now)]
+        revisions = self._dispatch.revise(per_node(held, self.settings.nodes, stopped), window[1])
+        tx.put_desired(revisions)
+        return _Plan(difference, revisions), tuple(held)
+
+    def _lookback(self) -> timedelta:
+        """How far back an airing may have begun that a node still has to do with."""
+        longest = max((item.rendered.duration_ms for item in self._ready), default=0)
+        latest = max((item.broadcast.if_late.within_s for item in self._ready), default=0)
+        return timedelta(milliseconds=longest, seconds=latest) + KEEP_AFTER_END
+
+    def _arm(self, now: datetime) -> None:
+        for one in self._planned:
+            if one.start < now + ARM_AHEAD:
+                self._timer.at(f"verdict:{one.id}", max(one.end + VERDICT_AFTER, now), self._verdict(one.id))
+
+    def _verdict(self, occurrence: str) -> Callable[[], Any]:
+        async def call() -> None:
+            unknown = await self._ledger.verdict(occurrence)
+            if unknown:
+                log.warning("no word of an airing", occurrence=occurrence, nodes=[one.node for one in unknown][:20])
+
+        return call
+
+    async def _daily(self) -> None:
+        """At every local midnight: plan one day further, and drop audio that nothing needs."""
+        when = midnight_after(self._clock.now(), self.settings.site.zone) + timedelta(seconds=1)
+        self._timer.at("daily-plan", when, self._new_day)
+
+    async def _new_day(self) -> None:
+        await self._daily()
+        async with self._one_at_a_time:
+            await self._replan("a new day")
+        dropped = self._library.collect(self.needed_assets())
+        log.info("audio collected", dropped=dropped)
+
+    def needed_assets(self) -> set[str]:
+        """SHA-256 of every asset that a playlist or a broadcast needs."""
+        tracks = [track for one in self._planned for track in one.playlist.tracks]
+        tracks += [track for item in self._ready for track in item.rendered.tracks]
+        return {asset.sha256 for track in tracks for asset in assets_of(track)}
+
+    async def _audit(self, who: str, what: str, detail: str) -> None:
+        row = AuditRow(self._clock.now(), who, what, detail)
+        await self._store.transact(lambda tx: tx.audit(row))
+
+
+def definition_of(one: Occurrence) -> str:
+    """What NowRow.definition holds; `occurrence_of` reads it back."""
+    return msgspec.json.encode(_NowDefinition(one.playlist, one.nodes)).decode()
+
+
+def occurrence_of(row: NowRow) -> Occurrence:
+    kept = msgspec.json.decode(row.definition, type=_NowDefinition)
+    return of_playlist(kept.playlist, kept.nodes)
+
+
+def _can_still_sound(playlist: Playlist, now: datetime) -> bool:
+    """Whether an airing that no node has heard of yet can still begin."""
+    late = playlist.if_late
+    if late.do is LateAction.DROP:
+        return playlist.start > now
+    begin_by = playlist.start + timedelta(seconds=late.within_s)
+    return min(begin_by, playlist.end) > now if late.do is LateAction.JOIN else begin_by > now
+
+
+def _told(difference: Difference) -> str:
+    lines = [f"+ {id}" for id in difference.added] + [f"- {id}" for id in difference.cancelled]
+    return "\n".join(lines)[:4000]
+
+
+def _counts(plan: _Plan) -> Mapping[str, int]:
+    return {
+        "added": len(plan.difference.added),
+        "cancelled": len(plan.difference.cancelled),
+        "documents": len(plan.revisions),
+    }
