@@ -16,13 +16,13 @@ RINGS: dict[str, tuple[str, tuple[str, ...]]] = {
     # ring: (its modules as a pattern, the rings it may import beside itself)
     "model": (r"broadcasts|broadcasts\.model", ()),
     "plan": (r"broadcasts\.(recurrence|arbitration|timeline)", ("model",)),
-    "studio": (r"broadcasts\.studio(\..+)?", ("model",)),
+    "studio": (r"broadcasts\.studio(\..+)?", ("model", "refusal")),
     "domain": (r"controller\.domain(\..+)?", ("model", "plan")),
     "wire": (r"controller\.wire(\..+)?", ("model",)),
     "ports": (r"controller\.ports", ("model", "domain", "wire", "refusal")),
     "services": (r"controller\.services(\..+)?", ("model", "plan", "domain", "wire", "ports")),
     "adapters": (r"controller\.adapters(\..+)?", ("model", "plan", "domain", "wire", "ports", "services")),
-    "settings": (r"controller\.settings(\..+)?", ("model", "plan", "domain", "wire", "ports")),
+    "settings": (r"controller\.settings(\..+)?", ("model", "plan", "domain", "wire", "ports", "adapters")),
     "app": (
         r"controller\.(app|runtime)",
         ("model", "plan", "domain", "wire", "ports", "services", "adapters", "settings", "studio", "web"),
