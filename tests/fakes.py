@@ -37,6 +37,11 @@ class FakeClock:
         heapq.heappush(self._sleepers, (self.mono + seconds, next(self._order), future))
         await future
 
+    def until_next_alarm(self, limit: float) -> float:
+        """Seconds to the next sleeper's time, `limit` at most."""
+        waiting = [due for due, _, future in self._sleepers if not future.done()]
+        return min([limit, *(max(0.0, due - self.mono) for due in waiting)])
+
     def step_wall(self, seconds: float) -> None:
         """Step the wall clock only, as NTP does."""
         self.wall += timedelta(seconds=seconds)

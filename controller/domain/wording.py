@@ -67,8 +67,8 @@ class Message:
 
 SEVERITIES = {
     Severity.CRITICAL: Text("nguy cấp", "critical"),
-    Severity.MAJOR: Text("nghiêm trọng", "major"),
-    Severity.MINOR: Text("nhẹ", "minor"),
+    Severity.MAJOR: Text("lớn", "major"),
+    Severity.MINOR: Text("nhỏ", "minor"),
 }
 
 VISITS = {

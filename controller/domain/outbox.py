@@ -1,0 +1,183 @@
+"""What to do with the rows of the outbox: which goes next, with which text, and what an attempt led to. Pure.
+
+    pending -> claimed -> sent                    the receiver took it
+                       -> retry -> claimed ...    refused for now, or perhaps arrived and safe to repeat
+                       -> uncertain               perhaps arrived, and repeated once already
+                       -> dead                    refused for good, or too old
+    pending, retry     -> merged                  a later message to the same person told it too
+
+All rows of one incident for one person on one channel are a *thread*. Of a thread only the newest waiting row
+is sent, with the texts before it that never arrived, so nobody hears "opened" after "recovered". While
+one row of a thread is claimed the others wait: its message may be on the way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from controller.domain import wording
+from controller.domain.escalation import OutboxRow, OutboxState
+from controller.domain.wording import Message
+
+UNSURE = "uncertain: "
+"""Begins `last_error` of a row of which one attempt may have arrived."""
+
+WAITING = frozenset({OutboxState.PENDING, OutboxState.RETRY})
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How patiently messages are delivered. Seconds.
+
+    After the last step of `backoff_s` it repeats until a message is `give_up_s` old. A person gets `burst`
+    messages on one channel freely within `window_s`; after that one each `spacing_s`, which then
+    holds all that waits: never more than burst + window_s / spacing_s in any window.
+    """
+
+    backoff_s: tuple[float, ...] = (5, 15, 60, 300, 900)
+    give_up_s: float = 24 * 3600 + 1800
+    lease_s: float = 90
+    send_s: float = 60
+    longest_pause_s: float = 900
+    unsure_pause_s: float = 300
+    burst: int = 5
+    window_s: float = 600
+    spacing_s: float = 120
+
+
+# --- which row goes next --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Nothing of this thread may go before `until`."""
+
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """One message: `row` carries it and gives the key; `merged` are ids of rows that it tells too."""
+
+    row: OutboxRow
+    message: Message
+    merged: tuple[int, ...] = ()
+
+
+def next_of_thread(thread: Sequence[OutboxRow], language: str, now: datetime) -> Held | Sending | None:
+    """What to send of a thread (rows in any order); None when nothing waits."""
+    rows = sorted(thread, key=lambda row: row.id)
+    leases = [row.claimed_until for row in rows if row.state is OutboxState.CLAIMED and row.claimed_until]
+    if leases and max(leases) > now:
+        return Held(max(leases))
+    waiting = [row for row in rows if row.state in WAITING or row.state is OutboxState.CLAIMED]
+    if not waiting:
+        return None
+    newest, earlier = waiting[-1], waiting[:-1]
+    if newest.state in WAITING and newest.due_at > now:
+        return Held(newest.due_at)
+    untold = _untold(rows, newest)
+    message = Message(newest.subject, newest.body)
+    if untold:
+        message = wording.combined(message, [row.body for row in untold], language)
+    return Sending(newest, message, tuple(row.id for row in earlier))
+
+
+def _untold(rows: Sequence[OutboxRow], newest: OutboxRow) -> list[OutboxRow]:
+    """Rows before `newest` that have not surely arrived, those refused for good too."""
+    told = (OutboxState.SENT, OutboxState.MERGED)
+    return [row for row in rows if row.id < newest.id and row.state not in told]
+
+
+def digest_of(sendings: Sequence[Sending], language: str, page_url: str) -> Sending:
+    """All of `sendings` (one person, one channel) in one message, carried by the newest row."""
+    ordered = sorted(sendings, key=lambda sending: sending.row.id)
+    if len(ordered) == 1:
+        return ordered[0]
+    newest = ordered[-1]
+    others = [sending.row.id for sending in ordered[:-1]]
+    merged = (*others, *(id for sending in ordered for id in sending.merged))
+    subjects = [sending.row.subject for sending in ordered]
+    return Sending(newest.row, wording.digest(subjects, language, page_url), merged)
+
+
+def next_slot(sent: Sequence[datetime], policy: Policy, now: datetime) -> datetime:
+    """When the next message may go to a person who got messages at `sent`."""
+    start = now - timedelta(seconds=policy.window_s)
+    recent = [at for at in sent if at > start]
+    if len(recent) < policy.burst:
+        return now
+    return max(now, max(recent) + timedelta(seconds=policy.spacing_s))
+
+
+def is_crowded(sent: Sequence[datetime], policy: Policy, now: datetime) -> bool:
+    """The free messages of this window are used up: what waits goes as one digest."""
+    start = now - timedelta(seconds=policy.window_s)
+    return sum(1 for at in sent if at > start) >= policy.burst
+
+
+def key_of(site: str, row: OutboxRow) -> str:
+    """Names one message for its receiver, the same in every attempt. ASCII without spaces.
+
+    The date tells apart rows of two databases that counted from one.
+    """
+    parts = (site, str(row.incident), row.transition, row.recipient, row.channel, row.created_at.isoformat())
+    digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    return f"{site}.{row.incident}.{row.transition}.{digest}"
+
+
+# --- what an attempt led to -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a message was not (surely) taken; as ports.NotifyError says it."""
+
+    detail: str
+    permanent: bool = False
+    uncertain: bool = False
+    retry_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The new state of a row, when it is due again, and how long its channel pauses."""
+
+    state: OutboxState
+    error: str
+    due_at: datetime | None = None
+    pause_s: float = 0
+
+
+def after_failure(
+    row: OutboxRow, failure: Failure, *, failures: int, repeatable: bool, policy: Policy, now: datetime
+) -> Outcome:
+    """What a failed attempt leads to.
+
+    `failures`: how many attempts on this channel failed in a row before this one. `repeatable`: the
+    receiver drops a second message of the same key, so an uncertain one is simply sent again; another
+    receiver gets it once more and no further, since a person told twice is better than one not told.
+    The row backs off by its own attempts, the channel by its failures: a message that its receiver always
+    refuses does not hold up the others, and a receiver that is down is not asked once for each message.
+    """
+    was_unsure = row.last_error.startswith(UNSURE)
+    unsure = was_unsure or failure.uncertain
+    error = f"{UNSURE}{failure.detail}" if unsure else failure.detail
+    if failure.permanent:
+        return Outcome(OutboxState.DEAD, error)
+    if now - row.created_at >= timedelta(seconds=policy.give_up_s):
+        return Outcome(OutboxState.UNCERTAIN if unsure else OutboxState.DEAD, error)
+    if failure.uncertain and was_unsure and not repeatable:
+        return Outcome(OutboxState.UNCERTAIN, error)
+    asked = min(failure.retry_after_s or 0, policy.longest_pause_s)
+    unsure_s = policy.unsure_pause_s if failure.uncertain and not repeatable else 0
+    wait = max(_step(row.attempts - 1, policy), asked, unsure_s)
+    pause = max(_step(failures, policy), asked)
+    return Outcome(OutboxState.RETRY, error, now + timedelta(seconds=wait), pause)
+
+
+def _step(count: int, policy: Policy) -> float:
+    return policy.backoff_s[max(0, min(count, len(policy.backoff_s) - 1))]

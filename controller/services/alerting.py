@@ -1,0 +1,381 @@
+"""Delivers the outbox: one worker a channel address, so that a hung receiver delays nobody else.
+
+Each message is claimed (the attempt is on record) before it is sent and its outcome is written after; a
+crash in between repeats it under the same key once the claim's lease is over. What to send and what an
+attempt led to is decided in domain/outbox.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+import structlog
+
+from controller.domain.escalation import Channel, OutboxRow, OutboxState, Person
+from controller.domain.outbox import (
+    Failure,
+    Held,
+    Outcome,
+    Policy,
+    Sending,
+    after_failure,
+    digest_of,
+    is_crowded,
+    key_of,
+    next_of_thread,
+    next_slot,
+)
+from controller.domain.site import Settings
+from controller.ports import Clock, Notifier, NotifyError, Outgoing, Store, StoreError, Tx
+from controller.services.changes import Changes
+
+T = TypeVar("T")
+
+REPEATABLE = frozenset({"webhook"})
+"""Kinds of channel whose receivers drop a second message of the same key."""
+
+STORE_PAUSES_S = (1.0, 5.0, 15.0, 60.0)
+
+log = structlog.get_logger(__name__)
+
+
+class Alerting:
+    """Sends what `messages_for` put into the outbox. `run` it as a task; `wake` it after new rows."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        store: Store,
+        clock: Clock,
+        notifiers: Mapping[str, Notifier],
+        changes: Changes,
+        policy: Policy | None = None,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._clock = clock
+        self._notifiers = dict(notifiers)
+        self._changes = changes
+        self._policy = policy or Policy()
+        self._time = _SteadyTime(clock)
+        self._lanes: dict[str, _Lane] = {}
+        self._woken = asyncio.Event()
+
+    async def run(self) -> None:
+        """Deliver until cancelled. A send under way then counts as one that the next start repeats."""
+        self._lanes.clear()
+        async with asyncio.TaskGroup() as workers:
+            while True:
+                self._woken.clear()
+                for channel in await self._transact(lambda tx: tx.outbox_channels()):
+                    if channel not in self._lanes:
+                        lane = self._lanes[channel] = _Lane(channel)
+                        workers.create_task(self._serve(lane), name=f"alerts {channel}")
+                await self._woken.wait()
+
+    def wake(self) -> None:
+        """New rows were committed. From the event loop's thread."""
+        self._woken.set()
+        for lane in self._lanes.values():
+            lane.woken.set()
+
+    def reload(self, settings: Settings, notifiers: Mapping[str, Notifier] | None = None) -> None:
+        """Take new settings (and senders, where the mail relay changed); channels that pause try again."""
+        self._settings = settings
+        if notifiers is not None:
+            self._notifiers = dict(notifiers)
+        for lane in self._lanes.values():
+            lane.paused_until = None
+        self.wake()
+
+    async def _serve(self, lane: _Lane) -> None:
+        history = await self._transact(lambda tx: _sent_lately(tx, lane.channel))
+        lane.sent = history
+        while True:
+            lane.woken.clear()
+            now = self._time.now()
+            if lane.paused_until is not None and lane.paused_until > now:
+                await self._wait(lane, lane.paused_until - now)
+                continue
+            picked = await self._transact(self._pick(lane, now).run)
+            if isinstance(picked, _Errand):
+                await self._deliver(lane, picked)
+            else:
+                await self._wait(lane, None if picked is None else picked - now)
+
+    def _pick(self, lane: _Lane, now: datetime) -> _Pick:
+        """Everything the decision needs, as it is now: it is taken in the store's thread."""
+        return _Pick(
+            settings=self._settings,
+            kinds=frozenset(self._notifiers),
+            policy=self._policy,
+            channel=lane.channel,
+            now=now,
+            failures=lane.failures,
+            sent={person: tuple(times) for person, times in lane.sent.items()},
+        )
+
+    async def _wait(self, lane: _Lane, length: timedelta | None) -> None:
+        """Until woken, or for `length` at most."""
+        if length is None:
+            await lane.woken.wait()
+            return
+        tasks = [
+            asyncio.ensure_future(self._clock.sleep(length.total_seconds())),
+            asyncio.ensure_future(lane.woken.wait()),
+        ]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _deliver(self, lane: _Lane, errand: _Errand) -> None:
+        failure = await self._send(errand)
+        now = self._time.now()
+        if failure is None:
+            lane.succeeded(errand.row.recipient, now, self._policy)
+            outcome = Outcome(OutboxState.SENT, "")
+        else:
+            outcome = self._judge(lane, errand, failure, now)
+            lane.failed(outcome, now)
+        await self._transact(lambda tx: _record(tx, errand, outcome, now))
+        self._changes.notify("alerts", "incidents")
+
+    async def _send(self, errand: _Errand) -> Failure | None:
+        """None when the receiver took it."""
+        notifier = self._notifiers.get(errand.channel.kind)
+        if notifier is None:
+            return Failure(f"no sender for {errand.channel.kind!r}")
+        try:
+            async with asyncio.timeout(self._policy.send_s):
+                await notifier.send(errand.channel, errand.outgoing)
+        except NotifyError as error:
+            return Failure(str(error), error.permanent, error.uncertain, error.retry_after_s)
+        except TimeoutError:
+            return Failure(f"no verdict within {self._policy.send_s:.0f} s", uncertain=True)
+        return None
+
+    def _judge(self, lane: _Lane, errand: _Errand, failure: Failure, now: datetime) -> Outcome:
+        outcome = after_failure(
+            errand.row,
+            failure,
+            failures=lane.failures,
+            repeatable=errand.channel.kind in REPEATABLE,
+            policy=self._policy,
+            now=now,
+        )
+        log.warning(
+            "alert not delivered",
+            key=errand.outgoing.key,
+            kind=errand.channel.kind,
+            recipient=errand.row.recipient,
+            outcome=outcome.state.value,
+            error=outcome.error,
+        )
+        return outcome
+
+    async def _transact(self, work: Callable[[Tx], T]) -> T:
+        """A transaction that must succeed: a store in trouble delays messages and loses none."""
+        pauses = itertools.chain(STORE_PAUSES_S, itertools.repeat(STORE_PAUSES_S[-1]))
+        while True:
+            try:
+                return await self._store.transact(work)
+            except StoreError as error:
+                log.error("alerts wait for the store", error=str(error))
+                await self._clock.sleep(next(pauses))
+
+
+class _SteadyTime:
+    """Wall time that never runs backwards within this process: a clock set back an hour would otherwise
+    hold every message for an hour."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._wall = clock.now()
+        self._mono = clock.monotonic()
+
+    def now(self) -> datetime:
+        mono = self._clock.monotonic()
+        self._wall = max(self._clock.now(), self._wall + timedelta(seconds=mono - self._mono))
+        self._mono = mono
+        return self._wall
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One channel's worker: what it remembers between messages."""
+
+    channel: str
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+    failures: int = 0
+    paused_until: datetime | None = None
+    sent: dict[str, list[datetime]] = field(default_factory=dict)
+    """When each person got a message here, within the policy's window."""
+
+    def succeeded(self, recipient: str, now: datetime, policy: Policy) -> None:
+        start = now - timedelta(seconds=policy.window_s)
+        recent = [at for at in self.sent.get(recipient, []) if at > start]
+        self.sent[recipient] = [*recent, now]
+        self.failures, self.paused_until = 0, None
+
+    def failed(self, outcome: Outcome, now: datetime) -> None:
+        if outcome.state is OutboxState.RETRY:
+            self.failures += 1
+            self.paused_until = now + timedelta(seconds=outcome.pause_s)
+
+
+@dataclass(frozen=True, slots=True)
+class _Errand:
+    """One claimed message on its way."""
+
+    row: OutboxRow
+    channel: Channel
+    outgoing: Outgoing
+    merged: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Pick:
+    """One decision on what a channel sends next, in one transaction."""
+
+    settings: Settings
+    kinds: frozenset[str]
+    policy: Policy
+    channel: str
+    now: datetime
+    failures: int
+    sent: Mapping[str, tuple[datetime, ...]]
+
+    def run(self, tx: Tx) -> _Errand | datetime | None:
+        """The message that was claimed; else the time to look again, None if only after new rows."""
+        ready, held = self._threads(tx)
+        ready = sorted(ready, key=lambda sending: sending.row.id)
+        while ready:
+            # After a failure another message probes the channel: one that is always refused blocks nobody.
+            chosen = ready[self.failures % len(ready)]
+            person, channel = self._address(chosen.row)
+            if person is None or channel is None:
+                ready.remove(chosen)
+                _give_up(tx, chosen, self.now)
+                continue
+            slot = next_slot(self.sent.get(person.id, ()), self.policy, self.now)
+            if slot <= self.now:
+                return self._claim(tx, person, channel, self._crowd(chosen, ready, person))
+            held.append(slot)
+            ready = [sending for sending in ready if sending.row.recipient != person.id]
+        return self._look_again(tx, held)
+
+    def _threads(self, tx: Tx) -> tuple[list[Sending], list[datetime]]:
+        """What each due thread wants to send, and until when the others are held."""
+        ready: list[Sending] = []
+        held: list[datetime] = []
+        seen: set[tuple[int, str]] = set()
+        for row in tx.due_outbox(self.channel, self.now, 50):
+            if (row.incident, row.recipient) in seen:
+                continue
+            seen.add((row.incident, row.recipient))
+            match next_of_thread(_thread_of(tx, row), self._language(row.recipient), self.now):
+                case Held(until):
+                    held.append(until)
+                case Sending() as sending:
+                    ready.append(sending)
+        return ready, held
+
+    def _look_again(self, tx: Tx, held: list[datetime]) -> datetime | None:
+        if not held:
+            return tx.next_outbox_due(self.channel)
+        upcoming = (row.due_at for row in tx.due_outbox(self.channel, min(held), 50))
+        return min([*held, *(due for due in upcoming if due > self.now)])
+
+    def _crowd(self, chosen: Sending, ready: list[Sending], person: Person) -> Sending:
+        if not is_crowded(self.sent.get(person.id, ()), self.policy, self.now):
+            return chosen
+        waiting = [sending for sending in ready if sending.row.recipient == person.id]
+        return digest_of(waiting, person.language, self.settings.alerts.page_url)
+
+    def _claim(self, tx: Tx, person: Person, channel: Channel, sending: Sending) -> _Errand | datetime:
+        row = sending.row
+        if not tx.claim(row.id, self.now + timedelta(seconds=self.policy.lease_s), self.now):
+            return self.now + timedelta(seconds=self.policy.backoff_s[0])
+        outgoing = Outgoing(
+            key=key_of(self.settings.site.id, row),
+            subject=sending.message.subject,
+            body=sending.message.body,
+            data=_data(tx, row, person),
+        )
+        claimed = replace(row, attempts=row.attempts + 1)
+        return _Errand(claimed, channel, outgoing, sending.merged)
+
+    def _address(self, row: OutboxRow) -> tuple[Person | None, Channel | None]:
+        person = next((p for p in self.settings.alerts.people if p.id == row.recipient), None)
+        channels = person.channels if person else ()
+        return person, next((channel for channel in channels if channel.id == row.channel), None)
+
+    def _language(self, recipient: str) -> str:
+        people = self.settings.alerts.people
+        return next((p.language for p in people if p.id == recipient), self.settings.site.language)
+
+
+def _thread_of(tx: Tx, row: OutboxRow) -> list[OutboxRow]:
+    rows = tx.outbox(row.incident)
+    return [other for other in rows if (other.recipient, other.channel) == (row.recipient, row.channel)]
+
+
+def _give_up(tx: Tx, sending: Sending, now: datetime) -> None:
+    error = "this person or channel is no longer in alerts.yaml"
+    for id in (sending.row.id, *sending.merged):
+        tx.finish(id, OutboxState.DEAD, now, error=error)
+
+
+def _record(tx: Tx, errand: _Errand, outcome: Outcome, now: datetime) -> None:
+    """The outcome of the message, and of the rows it told too: they share its fate unless it is tried again."""
+    tx.finish(errand.row.id, outcome.state, now, due_at=outcome.due_at, error=outcome.error)
+    if outcome.state is OutboxState.RETRY:
+        return
+    dead = outcome.state is OutboxState.DEAD
+    state = OutboxState.DEAD if dead else OutboxState.MERGED
+    error = outcome.error if dead else f"told with {errand.outgoing.key}"
+    for id in errand.merged:
+        tx.finish(id, state, now, error=error)
+
+
+def _sent_lately(tx: Tx, channel: str) -> dict[str, list[datetime]]:
+    """When each person got a message on `channel`, oldest first, as far as the newest rows tell."""
+    sent: dict[str, list[datetime]] = {}
+    for row in reversed(tx.outbox()):
+        if row.channel == channel and row.sent_at is not None:
+            sent.setdefault(row.recipient, []).append(row.sent_at)
+    return sent
+
+
+def _data(tx: Tx, row: OutboxRow, person: Person) -> dict[str, object]:
+    """What a program may want to know of the message (docs/alerts.md)."""
+    told: dict[str, object] = {
+        "incident": row.incident,
+        "transition": row.transition,
+        "recipient": person.id,
+        "created_at": row.created_at.isoformat(),
+    }
+    incident = tx.incident(row.incident)
+    if incident is not None:
+        told |= {
+            "severity": incident.severity.value,
+            "state": incident.state.value,
+            "scope": incident.scope,
+            "subject_id": incident.subject,
+            "commune": incident.commune,
+            "cause": incident.cause,
+            "component": incident.component,
+            "opened_at": incident.opened_at.isoformat(),
+            "closed_at": incident.closed_at.isoformat() if incident.closed_at else None,
+            "nodes": list(incident.nodes),
+            "evidence": dict(incident.evidence),
+        }
+    return told

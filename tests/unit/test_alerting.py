@@ -1,0 +1,337 @@
+"""Delivery of messages: in order, once by key, patiently, and one receiver's trouble is nobody else's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from controller.domain.escalation import OutboxState, Person
+from controller.domain.incidents import Incident, IncidentState
+from controller.ports import NotifyError, Outgoing, Store
+from tests.alerts_support import Desk, Receiver, hook, incident, mail, open_store, person, settings
+from tests.fakes import FakeClock
+
+BUSY = "450 mailbox busy"
+
+
+@pytest.fixture
+async def store() -> AsyncIterator[Store]:
+    made = await open_store()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def post() -> Receiver:
+    return Receiver()
+
+
+def desk_of(store: Store, clock: FakeClock, post: Receiver, *people: Person) -> Desk:
+    return Desk(store, clock, settings(*people), {"smtp": post})
+
+
+def closed(id: int = 1, clock: FakeClock | None = None) -> Incident:
+    at = clock.now() if clock else None
+    return incident(id, state=IncidentState.CLOSED, closed_at=at)
+
+
+def refuses(times: int, error: NotifyError) -> object:
+    left = [times]
+
+    def answer(message: Outgoing) -> NotifyError | None:
+        left[0] -= 1
+        return error if left[0] >= 0 else None
+
+    return answer
+
+
+async def test_a_new_incident_reaches_every_channel_of_a_person_at_once(store: Store, clock: FakeClock) -> None:
+    mails, hooks = Receiver(), Receiver()
+    both = settings(person("lan", mail(), hook()))
+    async with Desk(store, clock, both, {"smtp": mails, "webhook": hooks}) as desk:
+        await desk.announce("opened")
+    assert mails.subjects == hooks.subjects == ["[Nguy cấp] Na Mèo 03: hỏng tăng âm"]
+    assert mails.got[0].key != hooks.got[0].key
+
+
+async def test_an_attempt_is_on_record_before_the_message_leaves(
+    store: Store, clock: FakeClock, post: Receiver
+) -> None:
+    post.hang = asyncio.Event()
+    async with desk_of(store, clock, post) as desk:
+        await desk.announce("opened")
+        [row] = await desk.rows()
+        tries = await store.transact(lambda tx: tx.attempts(row.id))
+    assert (row.state, row.attempts, [attempt.outcome for attempt in tries]) == (OutboxState.CLAIMED, 1, [""])
+
+
+async def test_a_busy_receiver_is_asked_after_5_15_60_300_and_then_every_900_seconds(
+    store: Store, clock: FakeClock, post: Receiver
+) -> None:
+    asked: list[float] = []
+
+    def answer(message: Outgoing) -> NotifyError | None:
+        asked.append(clock.monotonic())
+        return NotifyError(BUSY)
+
+    post.answer = answer
+    async with desk_of(store, clock, post) as desk:
+        await desk.announce("opened")
+        await desk.later(3100)
+        [row] = await desk.rows()
+    assert [round(later - earlier) for earlier, later in zip(asked, asked[1:], strict=False)] == [
+        5,
+        15,
+        60,
+        300,
+        900,
+        900,
+        900,
+    ]
+    assert (row.state, row.last_error) == (OutboxState.RETRY, BUSY)
+
+
+async def test_a_message_nobody_takes_for_a_day_ends_visibly_dead(
+    store: Store, clock: FakeClock, post: Receiver
+) -> None:
+    post.answer = lambda message: NotifyError(BUSY)
+    async with desk_of(store, clock, post) as desk:
+        await desk.announce("opened")
+        await desk.later(24 * 3600)
+        assert await desk.states() == [("opened", OutboxState.RETRY)]
+        await desk.later(2 * 3600)
+        assert await desk.states() == [("opened", OutboxState.DEAD)]
+        asked = len(post.asked)
+        await desk.later(24 * 3600)
+    assert len(post.asked) == asked
+
+
+async def test_a_channel_that_was_down_for_a_day_then_gets_everything_in_order(
+    store: Store, clock: FakeClock, post: Receiver
+) -> None:
+    post.answer = lambda message: NotifyError("connection refused")
+    async with desk_of(store, clock, post) as desk:
+        for id in (1, 2, 3, 4):
+            await desk.announce("opened", incident(id))
+        await desk.later(24 * 3600)
+        post.answer = lambda message: None
+        await desk.later(900)
+    numbers = [message.data["incident"] for message in post.got]
+    assert sorted(numbers) == [1, 2, 3, 4]
+    assert sorted(numbers[1:]) == numbers[1:], "after the one that found the channel open, oldest first"
+
+
+async def test_a_refusal_for_good_is_dead_at_once_and_the_next_message_still_goes(
+    store: Store, clock: FakeClock, post: Receiver
+) -> None:
+    post.answer = lambda message: (
+        NotifyError("550 no such user", permanent=True) if message.data["incident"] == 1 else None
+    )
+    async with desk_of(store, clock, post) as desk:
+        await desk.announce("opened", incident(1))
+        await desk.announce("opened", incident(2))
+        rows = await desk.rows()
+    assert [row.state for row in rows] == [OutboxState.DEAD, OutboxState.SENT]
+    assert rows[0].last_error == "550 no such user"
+
+
+async def test_a_receiver_that_asks_for_a_pause_gets_it(store: Store, clock: FakeClock, post: Receiver) -> None:
+    post.answer = refuses(1, NotifyError("429", retry_after_s=120))  # type: ignore[assignment]
+    async with desk_of(store, clock, post) as desk:
+        await desk.announce("opened")
+        await desk.later(119)
+        assert post.got == []
+        await desk.later(1)
+        assert len(post.got) == 1
+
+
+async def test_opened_and_recovered_while_a_channel_was_down_are_one_message(
+    store: Store, clock: FakeClock, post: Receiver
+) -> None:
+    post.answer = refuses(1, NotifyError(BUSY))  # type: ignore[assignment]
+    async with desk_of(store, clock, post) as desk:
+        await desk.announce("opened")
+        await desk.announce("recovered", closed(clock=clock))
+        await desk.later(60)
+        states = await desk.states()
+    assert post.subjects == ["[Đã phục hồi] Na Mèo 03: hỏng tăng âm"]
+    assert "Việc cần làm (phải trèo cột): Thay mô-đun" in post.got[0].body, "the first text is told too"
+    assert states == [("opened", OutboxState.MERGED), ("recovered", OutboxState.SENT)]
+
+
+async def test_nobody_hears_opened_after_recovered_when_the_last_try_of_opened_broke_off(
+    store: Store, clock: FakeClock, post: Receiver
+) -> None:
+    post.hang = asyncio.Event()
+    desk = desk_of(store, clock, post)
+    async with desk:
+        await desk.announce("opened")
+        await desk.crash()  # the message may or may not have arrived
+    post.hang = None
+    async with desk_of(store, clock, post) as again:
+        await again.announce("recovered", closed(clock=clock))
+        assert post.got == [], "while the first may be on its way, the second waits"
+        await again.later(90)
+        await again.later(3600)
+    assert post.subjects == ["[Đã phục hồi] Na Mèo 03: hỏng tăng âm"]
+
+
+async def test_a_message_of_a_killed_controller_goes_again_under_its_key_when_its_lease_ends(
+    store: Store, clock: FakeClock, post: Receiver
+) -> None:
+    post.hang = asyncio.Event()
+    async with desk_of(store, clock, post) as desk:
+        await desk.announce("opened")
+    post.hang = None
+    async with desk_of(store, clock, post) as again:
+        await again.later(89)
+        assert post.got == []
+        await again.later(1)
+        states = await again.states()
+    assert [message.key for message in post.asked] == [post.got[0].key] * 2
+    assert states == [("opened", OutboxState.SENT)]
+
+
+async def test_a_restart_sends_nothing_again(store: Store, clock: FakeClock, post: Receiver) -> None:
+    async with desk_of(store, clock, post) as desk:
+        await desk.announce("opened")
+    async with desk_of(store, clock, post) as again:
+        await again.later(24 * 3600)
+    assert len(post.asked) == 1
+
+
+async def test_a_hung_receiver_delays_nobody_else(store: Store, clock: FakeClock) -> None:
+    hung, well = Receiver(), Receiver()
+    hung.hang = asyncio.Event()
+    both = settings(person("lan", mail(), hook()))
+    async with Desk(store, clock, both, {"smtp": hung, "webhook": well}) as desk:
+        for id in (1, 2, 3):
+            await desk.announce("opened", incident(id))
+    assert (len(hung.asked), len(well.got)) == (1, 3)
+
+
+async def test_a_message_its_receiver_never_takes_does_not_hold_up_the_others(
+    store: Store, clock: FakeClock, post: Receiver
+) -> None:
+    post.answer = lambda message: NotifyError("500") if message.data["incident"] == 1 else None
+    async with desk_of(store, clock, post) as desk:
+        await desk.announce("opened", incident(1))
+        await desk.announce("opened", incident(2))
+        await desk.later(60)
+    assert [message.data["incident"] for message in post.got] == [2]
+
+
+async def test_a_mail_that_perhaps_arrived_is_repeated_once_and_then_called_uncertain(
+    store: Store, clock: FakeClock, post: Receiver
+) -> None:
+    post.answer = lambda message: NotifyError("fell silent", uncertain=True)
+    async with desk_of(store, clock, post) as desk:
+        await desk.announce("opened")
+        await desk.later(24 * 3600)
+        [row] = await desk.rows()
+    assert len(post.asked) == 2
+    assert (row.state, row.last_error) == (OutboxState.UNCERTAIN, "uncertain: fell silent")
+
+
+async def test_a_webhook_that_perhaps_arrived_is_repeated_under_its_key_until_it_answers(
+    store: Store, clock: FakeClock, post: Receiver
+) -> None:
+    post.answer = refuses(4, NotifyError("fell silent", uncertain=True))  # type: ignore[assignment]
+    async with Desk(store, clock, settings(person("lan", hook())), {"webhook": post}) as desk:
+        await desk.announce("opened")
+        await desk.later(3600)
+        states = await desk.states()
+    assert len({message.key for message in post.asked}) == 1
+    assert (len(post.asked), states) == (5, [("opened", OutboxState.SENT)])
+
+
+async def test_a_hundred_incidents_at_once_are_at_most_ten_messages_in_ten_minutes_and_none_is_left_out(
+    store: Store, clock: FakeClock, post: Receiver
+) -> None:
+    sent_at: list[float] = []
+    async with desk_of(store, clock, post) as desk:
+        post.answer = lambda message: sent_at.append(clock.monotonic())
+        for id in range(1, 101):
+            await desk.announce("opened", incident(id))
+            await desk.later(6)
+        await desk.later(900)
+        states = await desk.states()
+    crowded = max(sum(1 for at in sent_at if start <= at < start + 600) for start in sent_at)
+    told = sum(
+        message.body.count("Na Mèo 03: hỏng") - (not message.subject.startswith("[Tổng")) * 0 for message in post.got
+    )
+    assert crowded <= 10
+    assert {state for _, state in states} == {OutboxState.SENT, OutboxState.MERGED}
+    assert told == 100
+    assert any(message.subject.startswith("[Tổng hợp]") for message in post.got)
+
+
+async def test_a_restart_does_not_forget_how_many_messages_a_person_just_got(
+    store: Store, clock: FakeClock, post: Receiver
+) -> None:
+    for id in range(1, 8):
+        async with desk_of(store, clock, post) as desk:
+            await desk.announce("opened", incident(id))
+    assert len(post.got) == 5
+
+
+async def test_a_wall_clock_set_back_an_hour_holds_no_message(store: Store, clock: FakeClock, post: Receiver) -> None:
+    post.answer = refuses(1, NotifyError(BUSY))  # type: ignore[assignment]
+    async with desk_of(store, clock, post) as desk:
+        await desk.announce("opened")
+        clock.step_wall(-3600)
+        await desk.later(5)
+    assert len(post.got) == 1
+
+
+async def test_a_channel_taken_out_of_the_configuration_leaves_its_messages_visibly_dead(
+    store: Store, clock: FakeClock, post: Receiver
+) -> None:
+    post.answer = lambda message: NotifyError(BUSY)
+    async with desk_of(store, clock, post) as desk:
+        await desk.announce("opened")
+        desk.alerting.reload(settings(person("lan", mail("new@example.org"))))
+        await desk.later(5)
+        [row] = await desk.rows()
+    assert (row.state, row.last_error) == (
+        OutboxState.DEAD,
+        "this person or channel is no longer in alerts.yaml",
+    )
+
+
+async def test_new_settings_make_a_pausing_channel_try_again(store: Store, clock: FakeClock, post: Receiver) -> None:
+    post.answer = lambda message: NotifyError("535 wrong password")
+    async with desk_of(store, clock, post) as desk:
+        await desk.announce("opened")
+        await desk.later(400)
+        repaired = Receiver()
+        desk.alerting.reload(desk.settings, {"smtp": repaired})
+        await desk.announce("opened", incident(2))
+    assert [message.data["incident"] for message in repaired.got] == [2]
+
+
+async def test_the_page_hears_of_every_outcome(store: Store, clock: FakeClock, post: Receiver) -> None:
+    async with desk_of(store, clock, post) as desk:
+        watched = desk.changes.watch()
+        news = asyncio.create_task(anext(watched))
+        await asyncio.sleep(0)
+        await desk.announce("opened")
+        assert "alerts" in await news
+        await watched.aclose()  # type: ignore[attr-defined]
+
+
+async def test_times_of_a_message_are_its_own(store: Store, clock: FakeClock, post: Receiver) -> None:
+    post.answer = refuses(1, NotifyError(BUSY))  # type: ignore[assignment]
+    async with desk_of(store, clock, post) as desk:
+        await desk.announce("opened")
+        await desk.later(5)
+        [row] = await desk.rows()
+    assert row.sent_at == row.created_at + timedelta(seconds=5)
