@@ -1,0 +1,86 @@
+"""The store over SQLAlchemy: SQLite or PostgreSQL, one transaction after the other in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from sqlalchemy import Engine
+
+from controller.adapters.store.engine import file_of, make_engine, place_of
+from controller.adapters.store.errors import told
+from controller.adapters.store.migrate import require_head, upgrade
+from controller.adapters.store.tx import SqlTx
+from controller.ports import StoreError, Tx
+
+T = TypeVar("T")
+
+
+class SqlStore:
+    """ports.Store by URL: `sqlite:///path/loa.db`, `sqlite://` (in memory), `postgresql+psycopg://...`.
+
+    `read_only`: for another process that looks while the controller runs. The database must exist and be of
+    this program's revision; writing is a StoreError.
+    """
+
+    def __init__(self, url: str, *, read_only: bool = False) -> None:
+        self._url = url
+        self._read_only = read_only
+        self._where = place_of(url)
+        self._engine: Engine | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+
+    async def open(self) -> None:
+        """Connect; bring the schema up to date, if not read-only. StoreError if that cannot be."""
+        await self._in_thread(self._open)
+
+    async def close(self) -> None:
+        """Wait for the transactions under way and disconnect. Closing twice is fine."""
+        if self._engine is not None:
+            await self._in_thread(self._engine.dispose)
+            self._engine = None
+        self._thread.shutdown()
+
+    async def transact(self, work: Callable[[Tx], T]) -> T:
+        return await self._in_thread(lambda: self._transact(work))
+
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        try:
+            done = asyncio.get_running_loop().run_in_executor(self._thread, call)
+        except RuntimeError as error:
+            raise StoreError(f"{self._where}: the store is closed") from error
+        return await done
+
+    def _transact(self, work: Callable[[Tx], T]) -> T:
+        if self._engine is None:
+            raise StoreError(f"{self._where}: the store is not open")
+        with told(self._where), self._engine.begin() as connection:
+            return work(SqlTx(connection))
+
+    def _open(self) -> None:
+        self._prepare_file()
+        engine = make_engine(self._url, read_only=self._read_only)
+        try:
+            with told(self._where), engine.begin() as connection:
+                check = require_head if self._read_only else upgrade
+                check(connection, self._where)
+        except BaseException:
+            engine.dispose()
+            raise
+        self._engine = engine
+
+    def _prepare_file(self) -> None:
+        """A new database is readable by its owner only: it holds password hashes and addresses."""
+        file = file_of(self._url)
+        if file is None or file.exists():
+            return
+        if self._read_only:
+            raise StoreError(f"{self._where}: there is no database yet: start `loa run` first")
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+        except OSError as error:
+            raise StoreError(f"{self._where}: cannot be created: {error.strerror}") from error

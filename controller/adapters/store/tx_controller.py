@@ -1,0 +1,68 @@
+"""The controller's own state: epoch, leadership, notes, audit trail, node credentials."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, insert, or_, select
+
+from controller.adapters.store import schema
+from controller.adapters.store.mapping import Mapped, insert_into, upsert
+from controller.adapters.store.tx_base import TxBase
+from controller.ports import AuditRow, Credential
+
+AUDIT = Mapped(schema.audit, AuditRow)
+CREDENTIALS = Mapped(schema.credentials, Credential)
+
+
+class ControllerTx(TxBase):
+    def raise_epoch(self) -> int:
+        first = insert_into(schema.epoch, self.dialect).values(id=1, epoch=1)
+        raised = first.on_conflict_do_update(index_elements=["id"], set_={"epoch": schema.epoch.c.epoch + 1}).returning(
+            schema.epoch.c.epoch
+        )
+        return int(self.conn.execute(raised).scalar_one())
+
+    def epoch(self) -> int:
+        return int(self.conn.execute(select(schema.epoch.c.epoch)).scalar_one_or_none() or 0)
+
+    def take_lease(self, holder: str, now: datetime, ttl_s: float) -> bool:
+        lease = schema.lease
+        fresh = insert_into(lease, self.dialect).values(id=1, holder=holder, until=now + timedelta(seconds=ttl_s))
+        taken = fresh.on_conflict_do_update(
+            index_elements=["id"],
+            set_={"holder": fresh.excluded.holder, "until": fresh.excluded.until},
+            where=or_(lease.c.holder == holder, lease.c.until <= now),
+        ).returning(lease.c.id)
+        return self.conn.execute(taken).first() is not None
+
+    def release_lease(self, holder: str) -> None:
+        self.conn.execute(delete(schema.lease).where(schema.lease.c.holder == holder))
+
+    def leader(self, now: datetime) -> str | None:
+        holder = select(schema.lease.c.holder).where(schema.lease.c.until > now)
+        return self.conn.execute(holder).scalar_one_or_none()
+
+    def note(self, key: str, value: str) -> None:
+        upsert(self.conn, schema.notes, [{"key": key, "value": value}])
+
+    def noted(self, key: str) -> str | None:
+        value = select(schema.notes.c.value).where(schema.notes.c.key == key)
+        return self.conn.execute(value).scalar_one_or_none()
+
+    def audit(self, row: AuditRow) -> None:
+        values = AUDIT.values(row)
+        del values["id"]
+        self.conn.execute(insert(schema.audit), values)
+
+    def audits(self, limit: int = 100) -> list[AuditRow]:
+        return AUDIT.all(self.conn, AUDIT.select().order_by(schema.audit.c.id.desc()).limit(limit))
+
+    def put_credential(self, row: Credential) -> None:
+        CREDENTIALS.put(self.conn, [row])
+
+    def drop_credential(self, node: str) -> None:
+        self.conn.execute(delete(schema.credentials).where(schema.credentials.c.node == node))
+
+    def credentials(self) -> list[Credential]:
+        return CREDENTIALS.all(self.conn, CREDENTIALS.select().order_by(schema.credentials.c.node))

@@ -1,0 +1,59 @@
+"""Incidents, their histories and their work orders."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import insert, or_, update
+
+from controller.adapters.store import schema
+from controller.adapters.store.mapping import Mapped
+from controller.adapters.store.tx_base import TxBase
+from controller.domain.incidents import OPEN_STATES, Incident, IncidentEvent, WorkOrder
+
+INCIDENTS = Mapped(schema.incidents, Incident)
+EVENTS = Mapped(schema.incident_events, IncidentEvent)
+WORK_ORDERS = Mapped(schema.work_orders, WorkOrder)
+
+
+class IncidentsTx(TxBase):
+    def new_incident(self, incident: Incident) -> Incident:
+        values = INCIDENTS.values(incident)
+        del values["id"]
+        numbered = insert(schema.incidents).values(values).returning(schema.incidents.c.id)
+        return replace(incident, id=self.conn.execute(numbered).scalar_one())
+
+    def put_incident(self, incident: Incident) -> None:
+        values = INCIDENTS.values(incident)
+        changed = update(schema.incidents).where(schema.incidents.c.id == incident.id).values(values)
+        if self.conn.execute(changed).rowcount == 0:
+            raise KeyError(f"no incident {incident.id}")
+
+    def incident(self, id: int) -> Incident | None:
+        return INCIDENTS.first(self.conn, INCIDENTS.select().where(schema.incidents.c.id == id))
+
+    def open_incidents(self) -> list[Incident]:
+        rows = schema.incidents.c
+        found = INCIDENTS.select().where(rows.state.in_(sorted(OPEN_STATES))).order_by(rows.id)
+        return INCIDENTS.all(self.conn, found)
+
+    def incidents(self, since: datetime) -> list[Incident]:
+        rows = schema.incidents.c
+        recent = or_(rows.opened_at >= since, rows.updated_at >= since)
+        found = INCIDENTS.select().where(recent).order_by(rows.opened_at.desc(), rows.id.desc())
+        return INCIDENTS.all(self.conn, found)
+
+    def put_incident_event(self, event: IncidentEvent) -> None:
+        self.conn.execute(insert(schema.incident_events), EVENTS.values(event))
+
+    def incident_events(self, incident: int) -> list[IncidentEvent]:
+        rows = schema.incident_events.c
+        found = EVENTS.select().where(rows.incident == incident).order_by(rows.at, rows.id)
+        return EVENTS.all(self.conn, found)
+
+    def put_work_order(self, order: WorkOrder) -> None:
+        WORK_ORDERS.put(self.conn, [order])
+
+    def work_orders(self) -> list[WorkOrder]:
+        return WORK_ORDERS.all(self.conn, WORK_ORDERS.select().order_by(schema.work_orders.c.incident))

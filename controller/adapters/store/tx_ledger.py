@@ -1,0 +1,93 @@
+"""The ledger: occurrences, their deliveries to nodes, and how each came about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, and_, delete, insert, or_, select
+
+from controller.adapters.store import schema
+from controller.adapters.store.mapping import Mapped
+from controller.adapters.store.tx_base import TxBase
+from controller.domain.delivery import Delivery, DeliveryEvent, DeliveryState, OccurrenceRow
+
+OCCURRENCES = Mapped(schema.occurrences, OccurrenceRow)
+DELIVERIES = Mapped(schema.deliveries, Delivery)
+EVENTS = Mapped(schema.delivery_events, DeliveryEvent)
+
+SOUNDING = (DeliveryState.SOUNDING, DeliveryState.INTERRUPTED)
+CHUNK = 500
+"""Names in one IN list; far below what either database takes (32,766 and 65,535 parameters)."""
+
+
+class LedgerTx(TxBase):
+    def put_occurrences(self, rows: Iterable[OccurrenceRow]) -> None:
+        OCCURRENCES.put(self.conn, rows)
+
+    def occurrence(self, id: str) -> OccurrenceRow | None:
+        return OCCURRENCES.first(self.conn, OCCURRENCES.select().where(schema.occurrences.c.id == id))
+
+    def occurrences(self, start: datetime, end: datetime) -> list[OccurrenceRow]:
+        rows = schema.occurrences.c
+        found = OCCURRENCES.select().where(_overlap(start, end)).order_by(rows.start, rows.id)
+        return OCCURRENCES.all(self.conn, found)
+
+    def put_deliveries(self, rows: Iterable[Delivery]) -> None:
+        DELIVERIES.put(self.conn, rows)
+
+    def deliveries(self, occurrence: str) -> list[Delivery]:
+        rows = schema.deliveries.c
+        found = DELIVERIES.select().where(rows.occurrence == occurrence).order_by(rows.node)
+        return DELIVERIES.all(self.conn, found)
+
+    def delivery(self, occurrence: str, node: str) -> Delivery | None:
+        rows = schema.deliveries.c
+        found = DELIVERIES.select().where(rows.occurrence == occurrence, rows.node == node)
+        return DELIVERIES.first(self.conn, found)
+
+    def deliveries_of(self, occurrences: Sequence[str], nodes: Sequence[str] | None = None) -> list[Delivery]:
+        wanted = None if nodes is None else frozenset(nodes)
+        rows = schema.deliveries.c
+        found: list[Delivery] = []
+        for chunk in _chunks(sorted(set(occurrences))):
+            query = DELIVERIES.select().where(rows.occurrence.in_(chunk))
+            if wanted is not None and len(wanted) <= CHUNK:
+                query = query.where(rows.node.in_(sorted(wanted)))
+            found += DELIVERIES.all(self.conn, query)
+        kept = (row for row in found if wanted is None or row.node in wanted)
+        return sorted(kept, key=lambda row: (row.occurrence, row.node))
+
+    def sounding(self) -> list[Delivery]:
+        rows = schema.deliveries.c
+        found = DELIVERIES.select().where(rows.state.in_(SOUNDING)).order_by(rows.occurrence, rows.node)
+        return DELIVERIES.all(self.conn, found)
+
+    def put_delivery_events(self, rows: Iterable[DeliveryEvent]) -> None:
+        if values := [EVENTS.values(row) for row in rows]:
+            self.conn.execute(insert(schema.delivery_events), values)
+
+    def delivery_events(self, occurrence: str, node: str | None = None) -> list[DeliveryEvent]:
+        rows = schema.delivery_events.c
+        found = EVENTS.select().where(rows.occurrence == occurrence).order_by(rows.at, rows.id)
+        return EVENTS.all(self.conn, found if node is None else found.where(rows.node == node))
+
+    def prune_ledger(self, before: datetime, limit: int = 100) -> int:
+        rows = schema.occurrences.c
+        ended = select(rows.id).where(rows.end < before).order_by(rows.end).limit(limit)
+        ids = list(self.conn.execute(ended).scalars())
+        for chunk in _chunks(ids):
+            for table in (schema.delivery_events, schema.deliveries, schema.stops):
+                self.conn.execute(delete(table).where(table.c.occurrence.in_(chunk)))
+            self.conn.execute(delete(schema.occurrences).where(rows.id.in_(chunk)))
+        return len(ids)
+
+
+def _overlap(start: datetime, end: datetime) -> ColumnElement[bool]:
+    """An occurrence without length belongs to the window it starts in."""
+    rows = schema.occurrences.c
+    return and_(rows.end >= start, rows.start < end, or_(rows.end > start, rows.start >= start))
+
+
+def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (ids[at : at + CHUNK] for at in range(0, len(ids), CHUNK))

@@ -1,0 +1,94 @@
+"""A PostgreSQL cluster of our own: a real server in a temporary folder, for as long as it is wanted."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+PR_SET_PDEATHSIG = 1
+
+
+def binaries() -> Path | None:
+    """The newest installed server's programs; None if there is none."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3].split(".")[0]))
+    if found:
+        return found[-1].parent
+    on_path = shutil.which("initdb")
+    return Path(on_path).parent if on_path else None
+
+
+class Cluster:
+    """A running server, reached over a socket in its folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._made = 0
+
+    def database(self) -> str:
+        """The URL of a new, empty database."""
+        self._made += 1
+        name = f"loa{self._made}"
+        with psycopg.connect(f"host={self.folder} user=loa dbname=postgres", autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0")
+        return f"postgresql+psycopg://loa@/{name}?host={self.folder}"
+
+
+@contextmanager
+def cluster(programs: Path) -> Iterator[Cluster]:
+    """Start a server that refuses to outlive this process and leaves nothing behind."""
+    folder = Path(tempfile.mkdtemp(prefix="loa-pg-"))
+    data = folder / "data"
+    user = "nobody" if os.geteuid() == 0 else None  # PostgreSQL will not run as root
+    if user:
+        shutil.chown(folder, user)
+    try:
+        subprocess.run(
+            [programs / "initdb", "-D", data, "-U", "loa", "-A", "trust", "-E", "UTF8", "--no-sync"],
+            check=True,
+            capture_output=True,
+            user=user,
+            cwd=folder,
+        )
+        with (folder / "log").open("wb") as log:
+            server = subprocess.Popen(
+                [programs / "postgres", "-D", data, "-k", folder, "-c", "listen_addresses=", "-c", "fsync=off"],
+                user=user,
+                cwd=folder,
+                stderr=log,
+                preexec_fn=_die_with_parent,
+            )
+        try:
+            _wait_until_up(folder, server)
+            yield Cluster(folder)
+        finally:
+            server.send_signal(signal.SIGINT)  # "fast": ends sessions, then itself
+            server.wait(timeout=20)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)
+
+
+def _wait_until_up(folder: Path, server: subprocess.Popen[bytes]) -> None:
+    patience = time.monotonic() + 30
+    while True:
+        try:
+            psycopg.connect(f"host={folder} user=loa dbname=postgres").close()
+        except psycopg.OperationalError:
+            if server.poll() is not None or time.monotonic() > patience:
+                raise AssertionError((folder / "log").read_text()) from None
+            time.sleep(0.02)
+        else:
+            return
