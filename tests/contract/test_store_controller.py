@@ -40,7 +40,7 @@ async def test_transactions_run_in_the_order_they_were_asked_for(store: SqlStore
     asked: list[object] = []
     for digit in "0123456789":
         append(digit)
-    await asyncio.gather(*asked)  # type: ignore[call-overload]
+    await asyncio.gather(*asked)
 
     assert await store.transact(lambda tx: tx.noted("order")) == "0123456789"
 
@@ -160,7 +160,7 @@ async def test_two_processes_racing_for_leadership_one_gets_it(shared_url: str) 
     names = [f"controller-{n}" for n in range(4)]
     won = await asyncio.gather(
         *(
-            store.transact(lambda tx, name=name: tx.take_lease(name, T0, 15))  # type: ignore[misc]
+            store.transact(lambda tx, name=name: tx.take_lease(name, T0, 15))
             for store, name in zip(stores, names, strict=True)
         )
     )
