@@ -1,0 +1,248 @@
+"""From configuration to what every node holds: nothing twice, nothing lost by an edit or a restart."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
+
+import pytest
+
+from broadcasts.model import File, IfLate, LateAction, Say
+from controller.ports import AudioRefused, ConfigRefused
+from controller.wire.messages import Command, JournalEntry
+from controller.wire.signing import verify
+from tests.fakes import START
+from tests.house import KEYS, NEWS, House
+
+TODAY = "ban-tin@2026-11-23T17:00"
+NODES = ["na-meo-01", "na-meo-02", "son-thuy-01"]
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[House]:
+    """Started at 08:00 local time with one daily broadcast at 17:00."""
+    house = await House.opened(NEWS)
+    yield house
+    await house.store.close()
+
+
+def word(n: int, kind: str, at: datetime, occurrence: str = TODAY, **more: object) -> JournalEntry:
+    return JournalEntry(log="a", n=n, at=at, kind=kind, playlist=occurrence, **more)  # type: ignore[arg-type]
+
+
+async def test_every_node_gets_a_week_ahead_signed_and_retained(house: House) -> None:
+    for node in NODES:
+        (document,) = house.documents(node)
+        assert [one.id[-16:] for one in document.playlists] == [f"2026-11-{day}T17:00" for day in range(23, 30)]
+        assert document.playlists[0].start == datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
+        assert (document.epoch, document.rev) == (1, 1)
+        assert "all" in document.settings.zones
+    assert all(one.retain and one.qos == 1 for one in house.bus.published)
+
+
+async def test_the_ledger_has_a_row_for_every_node_before_anything_sounds(house: House) -> None:
+    assert await house.states(TODAY) == dict.fromkeys(NODES, "published")
+
+
+async def test_a_restart_with_nothing_changed_publishes_no_new_revision(house: House) -> None:
+    again = await house.restarted()
+    await again.started()
+    assert again.dispatch.epoch == 2
+    assert [one for node in NODES for one in again.documents(node)] == []
+    assert again.dispatch.version("na-meo-01") == (1, 1)
+
+
+async def test_after_a_restart_what_a_node_lacks_is_sent_as_it_was(house: House) -> None:
+    again = await house.restarted()
+    await again.started()
+    await again.dispatch.on_held("na-meo-01", (0, 0), fresh_connect=True)
+    (document,) = again.documents("na-meo-01")
+    assert (document.epoch, document.rev) == (1, 1)
+
+
+async def test_a_node_that_holds_what_it_should_is_left_alone(house: House) -> None:
+    assert await house.dispatch.on_held("na-meo-01", (1, 1), fresh_connect=True) == []
+
+
+async def test_a_node_that_keeps_reporting_an_old_revision_is_not_flooded(house: House) -> None:
+    sent = [await house.dispatch.on_held("na-meo-01", (0, 0)) for _ in range(5)]
+    assert sent == [[]] * 5  # it was published a moment ago and is on its way
+    await house.clock.advance(31)
+    assert await house.dispatch.on_held("na-meo-01", (0, 0)) == ["na-meo-01"]
+
+
+async def test_an_edit_reaches_only_the_nodes_it_concerns(house: House) -> None:
+    await house.edited(NEWS, replace(NEWS, id="tiem-chung", to=("son-thuy",), at=(time(18, 0),)))
+    assert len(house.documents("na-meo-01")) == 1
+    assert house.documents("son-thuy-01")[-1].rev == 2
+    assert "tiem-chung@2026-11-23T18:00" in house.holds("son-thuy-01")
+
+
+async def test_a_moved_broadcast_is_cancelled_at_its_old_time_and_planned_at_the_new(house: House) -> None:
+    await house.edited(replace(NEWS, at=(time(17, 30),)))
+    assert set((await house.states(TODAY)).values()) == {"cancelled"}
+    assert house.holds("na-meo-01")[0] == "ban-tin@2026-11-23T17:30"
+
+
+async def test_what_was_taken_back_and_put_again_is_planned_again(house: House) -> None:
+    await house.edited()
+    await house.edited(NEWS)
+    assert set((await house.states(TODAY)).values()) == {"published"}
+    assert TODAY in house.holds("na-meo-01")
+
+
+async def test_a_node_that_leaves_a_broadcast_hears_of_it_and_the_ledger_says_why(house: House) -> None:
+    await house.edited(replace(NEWS, exclude=("na-meo-02",)))
+    assert house.holds("na-meo-02") == []
+    assert (await house.states(TODAY))["na-meo-02"] == "cancelled"
+    events = await house.store.transact(lambda tx: tx.delivery_events(TODAY, "na-meo-02"))
+    assert events[-1].reason == "configuration changed"
+
+
+async def test_an_edit_never_airs_again_what_has_aired(house: House) -> None:
+    await house.clock.advance(9.5 * 3600)
+    await house.ledger.take([("na-meo-01", word(1, "completed", house.clock.now()))])
+    await house.edited(replace(NEWS, title="Bản tin mới"))
+    assert (await house.states(TODAY))["na-meo-01"] == "completed"
+
+
+async def test_the_past_is_not_planned_when_a_broadcast_is_new(house: House) -> None:
+    morning = replace(NEWS, id="sang", at=(time(5, 30),))
+    await house.edited(NEWS, morning)
+    assert await house.states("sang@2026-11-23T05:30") == {}
+    assert house.holds("na-meo-01")[1] == "sang@2026-11-24T05:30"
+
+
+async def test_what_is_on_air_stays_in_the_document_until_it_is_over(house: House) -> None:
+    await house.clock.advance(9 * 3600 + 5)
+    await house.edited(NEWS, replace(NEWS, id="khac", at=(time(20, 0),)))
+    assert TODAY in house.holds("na-meo-01")
+
+
+async def test_a_refused_audio_file_changes_nothing_on_air_and_is_told(house: House) -> None:
+    bad = replace(NEWS, id="hong", play=(Say("im lặng"),), place="config/broadcasts.yaml:9:5")
+    house.library.refused.add(bad.play[0])
+    with pytest.raises(ConfigRefused):
+        await house.edited(bad)
+    assert house.scheduling.problems == ("config/broadcasts.yaml:9:5: broadcast 'hong': silent",)
+    assert TODAY in house.holds("na-meo-01")
+    assert len(house.documents("na-meo-01")) == 1
+
+
+async def test_at_the_start_a_refused_broadcast_does_not_take_the_others_with_it() -> None:
+    house = await House.opened()
+    house.library.refused.add(File("/x.mp3"))
+    house.configured = replace(
+        house.configured, broadcasts={"ban-tin": NEWS, "hong": replace(NEWS, id="hong", play=(File("/x.mp3"),))}
+    )
+    again = await house.restarted()
+    again.library.refused.add(File("/x.mp3"))
+    await again.started()
+    assert again.scheduling.problems == ("b:3: broadcast 'hong': silent",)
+    assert TODAY in again.holds("na-meo-01")
+    await house.store.close()
+
+
+async def test_midnight_brings_the_next_day_by_itself(house: House) -> None:
+    await house.clock.advance(16 * 3600 + 2)
+    await house.timer.run_due()
+    assert house.holds("na-meo-01")[-1] == "ban-tin@2026-11-30T17:00"
+    assert house.library.collected, "audio that nothing needs is dropped once a day"
+
+
+async def test_no_word_by_the_deadline_is_unknown_and_a_later_word_still_counts(house: House) -> None:
+    await house.clock.advance(9 * 3600)
+    await house.ledger.take([("na-meo-01", word(1, "started", house.clock.now(), late_ms=2))])
+    await house.clock.advance(10)
+    await house.ledger.take([("na-meo-01", word(2, "completed", house.clock.now(), played_ms=10_000, level_db=-20.0))])
+    await house.clock.advance(11)
+    await house.timer.run_due()
+    assert await house.states(TODAY) == {"na-meo-01": "completed", "na-meo-02": "unknown", "son-thuy-01": "unknown"}
+    late = [
+        word(1, "started", START + timedelta(hours=9)),
+        word(2, "completed", START + timedelta(hours=9, seconds=10)),
+    ]
+    await house.ledger.take([("na-meo-02", one) for one in late])
+    assert (await house.states(TODAY))["na-meo-02"] == "completed"
+
+
+async def test_a_journal_that_comes_twice_counts_once(house: House) -> None:
+    entry = word(1, "started", START + timedelta(hours=9), late_ms=1)
+    first = await house.ledger.take([("na-meo-01", entry)])
+    again = await house.ledger.take([("na-meo-01", entry)])
+    assert (len(first.fresh), len(again.fresh)) == (1, 0)
+    assert again.upto == {("na-meo-01", "a"): 1}
+
+
+async def test_a_gap_in_a_journal_is_not_acknowledged_over(house: House) -> None:
+    taken = await house.ledger.take([("na-meo-01", word(n, "started", START)) for n in (1, 3)])
+    assert taken.upto == {("na-meo-01", "a"): 1}
+
+
+async def test_saying_something_now_reaches_its_zone_within_seconds(house: House) -> None:
+    order = await house.orders.say("Họp dân lúc 19 giờ.", ["na-meo"], by="an")
+    start = datetime.fromisoformat(order["start"])
+    assert timedelta(0) < start - house.clock.now() <= timedelta(seconds=6)
+    assert house.holds("na-meo-02")[0] == order["occurrence"]
+    assert order["occurrence"] not in house.holds("son-thuy-01")
+    audits = await house.store.transact(lambda tx: tx.audits())
+    assert (audits[0].who, audits[0].what) == ("an", "now")
+
+
+async def test_two_orders_in_one_second_are_two_airings(house: House) -> None:
+    first = await house.orders.say("Một.", ["na-meo"])
+    second = await house.orders.say("Hai.", ["na-meo"])
+    assert first["occurrence"] != second["occurrence"]
+    assert {first["occurrence"], second["occurrence"]} <= set(house.holds("na-meo-01"))
+
+
+async def test_an_order_of_the_moment_survives_a_restart_and_an_edit(house: House) -> None:
+    order = await house.orders.play("/srv/le-ram.wav", ["son-thuy-01"])
+    again = await house.restarted()
+    again.library.refused.add(File("/srv/le-ram.wav"))  # the file may be gone by now
+    await again.started()
+    await again.edited(NEWS, replace(NEWS, id="khac"))
+    assert order["occurrence"] in again.holds("son-thuy-01")
+
+
+async def test_an_order_for_nobody_or_with_bad_audio_says_so_and_leaves_no_trace(house: House) -> None:
+    with pytest.raises(ValueError, match="unknown commune, zone or node 'na-meoo'"):
+        await house.orders.say("Chào.", ["na-meoo"])
+    house.library.refused.add(File("/tmp/im.wav"))
+    with pytest.raises(AudioRefused, match="silent"):
+        await house.orders.play("/tmp/im.wav", ["na-meo"])
+    assert len(house.documents("na-meo-01")) == 1
+
+
+async def test_stop_silences_what_sounds_and_it_stays_silent(house: House) -> None:
+    order = await house.orders.say("Dài.", ["all"])
+    await house.clock.advance(6)
+    stopped = await house.orders.stop_air(["na-meo"], by="an")
+    assert stopped["stopped"] == [order["occurrence"]]
+    assert order["occurrence"] not in house.holds("na-meo-01")
+    assert order["occurrence"] in house.holds("son-thuy-01")
+    assert TODAY in house.holds("na-meo-01"), "what is not on air now is not touched"
+    commands = [one for one in house.bus.published if one.topic.endswith("na-meo-01/command")]
+    command = verify(Command, commands[-1].payload, KEYS, audience=("na-meo-01",), now=house.clock.now())
+    assert (command.do, commands[-1].retain, commands[-1].expiry_s) == ("stop", False, 30)
+    again = await house.restarted()
+    await again.started()
+    assert order["occurrence"] not in [one.id for one in again.dispatch.wanted("na-meo-01")]
+
+
+async def test_a_broker_that_is_away_gets_the_plan_when_it_returns(house: House) -> None:
+    house.bus.down()
+    await house.edited(NEWS, replace(NEWS, id="khac"))
+    assert (await house.states("khac@2026-11-23T17:00"))["na-meo-01"] == "planned"
+    house.bus.up()
+    await house.ledger.published(await house.dispatch.on_bus_up())
+    assert "khac@2026-11-23T17:00" in house.holds("na-meo-01")
+    assert (await house.states("khac@2026-11-23T17:00"))["na-meo-01"] == "published"
+
+
+async def test_a_joinable_airing_that_is_running_is_planned_at_a_first_start(house: House) -> None:
+    long = replace(NEWS, id="dang-phat", at=(time(7, 59, 55),), if_late=IfLate(LateAction.JOIN, 600))
+    await house.edited(NEWS, long, replace(long, id="bo-lo", if_late=IfLate(LateAction.DROP, 600)))
+    assert "dang-phat@2026-11-23T07:59:55" in house.holds("na-meo-01")
+    assert "bo-lo@2026-11-23T07:59:55" not in house.holds("na-meo-01")
