@@ -1,0 +1,103 @@
+"""What states are called on screens, for the page, the API and the command line; faults, causes and metrics
+are named in domain/wording.py, where the technicians' messages take them from too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from broadcasts.model import Priority
+from controller.domain import wording
+from controller.domain.asrun import Heard
+from controller.domain.delivery import DeliveryState
+from controller.domain.faults import Text
+from controller.domain.incidents import IncidentState
+from controller.domain.liveness import Liveness
+
+K = TypeVar("K", bound=str)
+
+LIVENESS: Mapping[str, Text] = {
+    Liveness.ONLINE: Text("Trực tuyến", "Online"),
+    Liveness.SUSPECT: Text("Nghi vấn", "Suspect"),
+    Liveness.OFFLINE: Text("Mất liên lạc", "Offline"),
+    Liveness.UNKNOWN: Text("Chưa rõ", "Unknown"),
+}
+
+PRIORITY: Mapping[str, Text] = {
+    Priority.NORMAL: Text("Thường", "Normal"),
+    Priority.PRIORITY: Text("Ưu tiên", "Priority"),
+    Priority.EMERGENCY: Text("Khẩn cấp", "Emergency"),
+}
+
+INCIDENT_STATE: Mapping[str, Text] = {
+    IncidentState.OPEN: Text("Chưa ai nhận", "Not acknowledged"),
+    IncidentState.ACKNOWLEDGED: Text("Đã nhận", "Acknowledged"),
+    IncidentState.IN_REPAIR: Text("Đang sửa", "In repair"),
+    IncidentState.REPAIRED: Text("Báo đã sửa, chờ đo lại", "Reported repaired, not verified"),
+    IncidentState.RECOVERING: Text("Đang phục hồi", "Recovering"),
+    IncidentState.CLOSED: Text("Đã khắc phục", "Closed"),
+}
+
+COMPONENT: Mapping[str, Text] = {
+    "network": Text("Mạng", "Network"),
+    "power": Text("Nguồn điện", "Power"),
+    "battery": Text("Ắc quy", "Battery"),
+    "amplifier": Text("Tăng âm", "Amplifier"),
+    "speaker line": Text("Đường dây loa", "Speaker line"),
+    "horn": Text("Loa nén", "Horn"),
+    "clock": Text("Đồng hồ", "Clock"),
+    "storage": Text("Bộ nhớ", "Storage"),
+    "microphone": Text("Micrô", "Microphone"),
+    "source": Text("Nguồn tiếng", "Source"),
+    "enclosure": Text("Tủ thiết bị", "Enclosure"),
+    "controller board": Text("Bo điều khiển", "Controller board"),
+    "identity": Text("An ninh", "Identity"),
+    "service": Text("Dịch vụ phát thanh", "The service itself"),
+    "centre": Text("Trung tâm", "Centre"),
+    "broker": Text("Máy chủ MQTT", "MQTT broker"),
+}
+
+DELIVERY: Mapping[str, Text] = {
+    DeliveryState.PLANNED: Text("Đã lên lịch", "Planned"),
+    DeliveryState.PUBLISHED: Text("Đã gửi lịch tới cụm loa", "Sent to the node"),
+    DeliveryState.ACCEPTED: Text("Cụm loa đã nhận lịch", "Accepted by the node"),
+    DeliveryState.READY: Text("Cụm loa đã tải đủ âm thanh", "Audio is on the node"),
+    DeliveryState.SOUNDING: Text("Bắt đầu phát", "Started"),
+    DeliveryState.INTERRUPTED: Text("Tạm ngừng nhường chương trình khác", "Interrupted by another broadcast"),
+    DeliveryState.COMPLETED: Text("Phát xong", "Completed"),
+    DeliveryState.FAILED: Text("Phát hỏng", "Failed"),
+    DeliveryState.SKIPPED: Text("Bỏ qua", "Skipped"),
+    DeliveryState.CANCELLED: Text("Đã hủy", "Cancelled"),
+    DeliveryState.UNKNOWN: Text("Không có tin từ cụm loa", "No word from the node"),
+}
+
+HEARD: Mapping[str, Text] = {
+    Heard.HEARD: Text("Đã phát, đo được tiếng", "Heard, level measured"),
+    Heard.UNVERIFIED: Text("Đã phát, chưa đo được tiếng", "Played, level not measured"),
+    Heard.SOUNDING: Text("Đang phát", "Sounding"),
+    Heard.PENDING: Text("Chưa có kết quả", "No result yet"),
+    Heard.FAILED: Text("Phát hỏng", "Failed"),
+    Heard.SKIPPED: Text("Bỏ qua", "Skipped"),
+    Heard.CANCELLED: Text("Đã hủy", "Cancelled"),
+    Heard.UNKNOWN: Text("Không rõ", "Unknown"),
+}
+
+REASON: Mapping[str, Text] = {
+    "late": Text("đã quá giờ", "too late"),
+    "preempted": Text("nhường chương trình ưu tiên", "a higher rank held the horn"),
+    "duplicate": Text("đã phát rồi", "already played"),
+    "clock": Text("đồng hồ cụm loa chưa đúng", "the node's clock is not set"),
+    "missing-audio": Text("thiếu tệp âm thanh", "audio missing"),
+}
+
+
+def named(table: Mapping[K, Text], key: K) -> Text:
+    """What `key` is called, ready to stand alone; the key itself when the table has no name for it."""
+    found = table.get(key) or Text(key, key)
+    return Text(wording.upper_first(found.vi), wording.upper_first(found.en))
+
+
+def measured(metric: str) -> wording.Metric:
+    """How a metric is shown; one that nobody named is shown by its own name, with two decimals."""
+    found = wording.METRICS.get(metric)
+    return found or wording.Metric(Text(metric, metric), "", 2)

@@ -1,0 +1,316 @@
+"""Rows into plain dicts: one shape for the page, the API and the command line.
+
+Times become RFC 3339 UTC with milliseconds; a text in both languages becomes `{"vi": ..., "en": ...}`; what is
+not known is None, never a guess. Nothing here reads the store or a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from broadcasts.model import Node
+from controller.domain import wording
+from controller.domain.asrun import Heard, progress, verdict
+from controller.domain.delivery import Delivery, DeliveryEvent, DeliveryState, OccurrenceRow
+from controller.domain.escalation import OutboxRow, OutboxState
+from controller.domain.faults import FaultRule, Severity, Text, Value
+from controller.domain.incidents import Incident, IncidentEvent, WorkOrder
+from controller.domain.site import Settings
+from controller.ports import FaultRow
+from controller.services import labels
+from controller.wire.messages import stamp
+
+Plain = dict[str, Any]
+
+WAITING = frozenset({OutboxState.PENDING, OutboxState.CLAIMED, OutboxState.RETRY})
+
+
+def iso(at: datetime | None) -> str | None:
+    """The wire's way of writing a time."""
+    return None if at is None else stamp(at)
+
+
+def text(value: Text) -> Plain:
+    return {"vi": value.vi, "en": value.en}
+
+
+def evidence(values: Mapping[str, Value]) -> list[Plain]:
+    """Each measurement with its name on screen, its unit, and how it reads in each language."""
+    return [_measured(metric, value) for metric, value in values.items()]
+
+
+def _measured(metric: str, value: Value) -> Plain:
+    shown = labels.measured(metric)
+    unit = Text(wording.UNITS_VI.get(shown.unit, shown.unit), shown.unit)
+    return {
+        "metric": metric,
+        "name": text(labels.named({metric: shown.label}, metric)),
+        "value": value,
+        "unit": shown.unit,
+        "text": text(Text(_read(value, shown.decimals, unit.vi, vi=True), _read(value, shown.decimals, unit.en))),
+    }
+
+
+def _read(value: Value, decimals: int, unit: str, *, vi: bool = False) -> str:
+    if isinstance(value, bool):
+        return {True: "có" if vi else "yes", False: "không" if vi else "no"}[value]
+    if isinstance(value, str):
+        return value
+    figure = f"{value:.{decimals}f}" if isinstance(value, float) else str(value)
+    return f"{figure.replace('.', ',') if vi else figure} {unit}".rstrip()
+
+
+def title(rule: FaultRule | None, cause: str) -> Text:
+    """What a fault or a cause is called: by its rule in config/faults.yaml, if it has one."""
+    return rule.title if rule else labels.named(wording.CAUSES, cause)
+
+
+# --- nodes --------------------------------------------------------------------------------------------------
+
+
+def place(node: Node, settings: Settings) -> Plain:
+    """Where a node hangs."""
+    return {
+        "commune": node.commune,
+        "commune_name": commune_name(settings, node.commune),
+        "hamlet": node.hamlet,
+        "pole": node.pole,
+        "lat": node.lat,
+        "lon": node.lon,
+    }
+
+
+def commune_name(settings: Settings, commune: str) -> str:
+    zone = settings.zones.get(commune)
+    return zone.name if zone else commune
+
+
+def fault(row: FaultRow, rule: FaultRule | None) -> Plain:
+    """One open fault of a node."""
+    return {
+        "code": row.code,
+        "title": text(title(rule, row.code)),
+        "component": rule.component if rule else "",
+        "severity": row.severity,
+        "state": row.state,
+        "since": iso(row.since),
+        "evidence": evidence(row.evidence),
+    }
+
+
+# --- incidents ----------------------------------------------------------------------------------------------
+
+
+def incident(row: Incident, settings: Settings, rule: FaultRule | None) -> Plain:
+    """What a person must act on, with the repair advice of its rule."""
+    node = settings.nodes.get(row.subject)
+    return {
+        "id": row.id,
+        "scope": row.scope,
+        "subject": row.subject,
+        "subject_name": _subject_name(row, settings),
+        "place": place(node, settings) if node else None,
+        "commune": row.commune,
+        "cause": row.cause,
+        "title": text(title(rule, row.cause)),
+        "component": row.component,
+        "component_name": text(labels.named(labels.COMPONENT, row.component)),
+        "severity": row.severity.value,
+        "severity_name": text(labels.named(wording.SEVERITIES, row.severity)),
+        "state": row.state.value,
+        "state_name": text(labels.named(labels.INCIDENT_STATE, row.state)),
+        "opened_at": iso(row.opened_at),
+        "updated_at": iso(row.updated_at),
+        "repaired_at": iso(row.repaired_at),
+        "closed_at": iso(row.closed_at),
+        "announced": row.announced,
+        "announce_at": iso(row.announce_at),
+        "parent": row.parent,
+        "repeat_of": row.repeat_of,
+        "stale": row.stale,
+        "flapping": row.flapping,
+        "acknowledged_by": row.acknowledged_by,
+        "evidence": evidence(row.evidence),
+        "nodes": list(row.nodes),
+        **_repair(rule, row.cause),
+    }
+
+
+def _subject_name(row: Incident, settings: Settings) -> str:
+    if node := settings.nodes.get(row.subject):
+        return node.name
+    if zone := settings.zones.get(row.subject):
+        return zone.name
+    return settings.site.name if row.scope == "centre" else row.subject
+
+
+def _repair(rule: FaultRule | None, cause: str) -> Plain:
+    if rule is None:
+        advice = wording.ADVICE.get(cause)
+        return {"advice": text(advice) if advice else None, "parts": None, "safety": None, "visit": None}
+    return {
+        "advice": text(rule.advice),
+        "parts": text(rule.parts) if rule.parts else None,
+        "safety": text(rule.safety) if rule.safety else None,
+        "visit": {"kind": rule.visit.value, "name": text(labels.named(wording.VISITS, rule.visit))},
+    }
+
+
+def messages(rows: Sequence[OutboxRow]) -> Plain:
+    """How many messages an incident cost, and whether they arrived."""
+    return {
+        "total": len(rows),
+        "sent": sum(row.state is OutboxState.SENT for row in rows),
+        "waiting": sum(row.state in WAITING for row in rows),
+        "uncertain": sum(row.state is OutboxState.UNCERTAIN for row in rows),
+        "dead": sum(row.state is OutboxState.DEAD for row in rows),
+        "last_at": iso(max((row.sent_at for row in rows if row.sent_at), default=None)),
+    }
+
+
+def work_order(order: WorkOrder | None) -> Plain | None:
+    if order is None:
+        return None
+    return {"assignee": order.assignee, "due_at": iso(order.due_at), "state": order.state}
+
+
+def history(events: Iterable[IncidentEvent]) -> list[Plain]:
+    return [
+        {"at": iso(event.at), "transition": event.transition, "reason": event.reason, "by": event.by}
+        for event in events
+    ]
+
+
+# --- air ----------------------------------------------------------------------------------------------------
+
+
+def occurrence(row: OccurrenceRow) -> Plain:
+    return {
+        "occurrence": row.id,
+        "broadcast": row.broadcast,
+        "title": row.title,
+        "start": iso(row.start),
+        "end": iso(row.end),
+        "priority": row.priority.value,
+        "priority_name": text(labels.named(labels.PRIORITY, row.priority)),
+        "rank": row.rank,
+        "source": row.source,
+        "planned_at": iso(row.planned_at),
+        "cancelled_at": iso(row.cancelled_at),
+        "reason": row.reason,
+    }
+
+
+def targets(nodes: Collection[str], settings: Settings) -> Plain:
+    """Which communes a set of nodes covers, and how much of each."""
+    communes = [_share(zone.id, zone.name, zone.nodes, nodes) for zone in settings.zones.values() if zone.is_commune]
+    return {
+        "nodes": len(nodes),
+        "everywhere": len(nodes) == len(settings.nodes) > 0,
+        "communes": [share for share in communes if share["nodes"]],
+    }
+
+
+def _share(id: str, name: str, members: Sequence[str], nodes: Collection[str]) -> Plain:
+    return {"id": id, "name": name, "nodes": sum(node in nodes for node in members), "of": len(members)}
+
+
+def on_air(row: OccurrenceRow, deliveries: Sequence[Delivery], settings: Settings, now: datetime) -> Plain:
+    """One occurrence that is sounding, or should be."""
+    sounding = {each.node for each in deliveries if each.state is DeliveryState.SOUNDING}
+    started = [each.started_at for each in deliveries if each.started_at]
+    return {
+        **occurrence(row),
+        "started_at": iso(min(started, default=None)),
+        "progress": round(progress(row.start, row.end, now), 4),
+        "sounding": sorted(sounding),
+        "interrupted": sum(each.state is DeliveryState.INTERRUPTED for each in deliveries),
+        "expected": targets({each.node for each in deliveries}, settings),
+        "heard_in": targets(sounding, settings),
+    }
+
+
+def upcoming(row: OccurrenceRow, deliveries: Sequence[Delivery], settings: Settings) -> Plain:
+    """One occurrence to come, and how many nodes hold it already. Cancelled ones say so."""
+    live = [each for each in deliveries if each.state is not DeliveryState.CANCELLED]
+    return {
+        **occurrence(row),
+        "to": targets({each.node for each in live}, settings),
+        "accepted": sum(each.state in (DeliveryState.ACCEPTED, DeliveryState.READY) for each in live),
+        "ready": sum(each.state is DeliveryState.READY for each in live),
+    }
+
+
+# --- as-run -------------------------------------------------------------------------------------------------
+
+
+def as_run(each: Delivery, row: OccurrenceRow, settings: Settings, now: datetime) -> Plain:
+    """One line of the as-run report: what can be claimed of one node."""
+    heard = verdict(each, row, now)
+    node = settings.nodes.get(each.node)
+    return {
+        "node": each.node,
+        "name": node.name if node else each.node,
+        "commune": node.commune if node else "",
+        "state": each.state.value,
+        "heard": heard.value,
+        "heard_name": text(labels.named(labels.HEARD, heard)),
+        "reason": each.reason,
+        "at": iso(each.at),
+        "started_at": iso(each.started_at),
+        "late_ms": each.late_ms,
+        "played_ms": each.played_ms,
+        "level_db": each.level_db,
+    }
+
+
+def heard_of(line: Plain) -> Heard:
+    return Heard(line["heard"])
+
+
+# --- why ----------------------------------------------------------------------------------------------------
+
+
+def step(
+    at: datetime | None, what: str, said: Text, *, source: str, reason: str = "", detail: Plain | None = None
+) -> Plain:
+    """One line of a story: when, what, who knows it, and why."""
+    meant = labels.REASON.get(reason)
+    return {
+        "at": iso(at),
+        "what": what,
+        "text": text(said),
+        "source": source,
+        "reason": reason,
+        "reason_text": text(meant) if meant else text(Text(reason, reason)) if reason else None,
+        **(detail or {}),
+    }
+
+
+NODE_SAYS = frozenset(DeliveryState) - {
+    DeliveryState.PLANNED,
+    DeliveryState.PUBLISHED,
+    DeliveryState.CANCELLED,
+    DeliveryState.UNKNOWN,
+}
+"""States that only the node's own journal can bring about; the rest the controller concluded."""
+
+
+def event_step(event: DeliveryEvent, each: Delivery) -> Plain:
+    """One ledger transition, with what was measured when it started or completed."""
+    detail: Plain = {}
+    if event.state is DeliveryState.SOUNDING and each.late_ms is not None:
+        detail = {"late_ms": each.late_ms}
+    if event.state is DeliveryState.COMPLETED:
+        detail = {"played_ms": each.played_ms, "level_db": each.level_db}
+    source = "node" if event.state in NODE_SAYS else "controller"
+    said = labels.named(labels.DELIVERY, event.state)
+    return step(event.at, event.state.value, said, source=source, reason=event.reason, detail=detail)
+
+
+def severities(rows: Iterable[Incident]) -> dict[str, int]:
+    """How many incidents of each severity, zeros too."""
+    found = [row.severity for row in rows]
+    return {severity.value: found.count(severity) for severity in Severity}

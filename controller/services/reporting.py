@@ -1,0 +1,381 @@
+"""What is going on, as plain data: read models shared by the page, the API and the command line.
+
+Everything is answered from the database alone (`monitoring=None`, as the command line does when no controller
+runs); with a live `monitoring` the nodes' states come from its memory, which is newer than what is stored.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime, time, timedelta
+from typing import Protocol, TypeVar
+
+from broadcasts.model import Node, Zone
+from controller.domain.asrun import count
+from controller.domain.delivery import Delivery, DeliveryState, OccurrenceRow
+from controller.domain.escalation import OutboxRow
+from controller.domain.faults import Text, Value
+from controller.domain.incidents import Incident, WorkOrder
+from controller.domain.liveness import Liveness
+from controller.domain.site import Settings
+from controller.ports import Clock, Desired, FaultRow, NodeRow, Store, Tx
+from controller.services import labels
+from controller.services import readmodels as shape
+from controller.services.readmodels import Plain
+
+AHEAD = timedelta(hours=24)
+"""How far the page looks ahead."""
+
+BEHIND = timedelta(days=30)
+"""How far back `incidents(all=True)` looks."""
+
+AROUND = timedelta(minutes=30)
+"""Incidents this close to an airing belong to its story."""
+
+T = TypeVar("T")
+K = TypeVar("K")
+
+
+class LiveNode(Protocol):
+    """What monitoring holds in memory of one node (a part of its NodeView)."""
+
+    @property
+    def liveness(self) -> Liveness: ...
+
+    @property
+    def since(self) -> datetime: ...
+
+    @property
+    def seen_at(self) -> datetime | None: ...
+
+    @property
+    def metrics(self) -> Mapping[str, Value]: ...
+
+
+class Live(Protocol):
+    """The running monitoring service."""
+
+    def view(self) -> Mapping[str, LiveNode]: ...
+
+
+class Planning(Protocol):
+    """The running scheduling service."""
+
+    @property
+    def problems(self) -> tuple[str, ...]: ...
+
+
+class UnknownOccurrence(LookupError):
+    """No such airing in the ledger; the text names the nearest ones."""
+
+
+class Reporting:
+    """Read models over the store. `settings` is replaced at every reload."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        store: Store,
+        clock: Clock,
+        monitoring: Live | None = None,
+        scheduling: Planning | None = None,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._clock = clock
+        self._monitoring = monitoring
+        self._scheduling = scheduling
+
+    def reload(self, settings: Settings) -> None:
+        """Speak of another configuration from now on."""
+        self._settings = settings
+
+    async def status(self) -> Plain:
+        """The state of the whole in one screen: counts, problems, what is next."""
+        return await self._read(lambda reader: reader.status())
+
+    async def nodes(self) -> Plain:
+        """Every commune with its nodes: state, faults, what each plays, when it was last heard of."""
+        return await self._read(lambda reader: reader.nodes())
+
+    async def incidents(self, all: bool = False) -> Plain:
+        """Open incidents, worst first; with `all` those of the last 30 days too, newest first."""
+        return await self._read(lambda reader: reader.incidents(all))
+
+    async def air(self) -> Plain:
+        """What is on air now, and the next 24 hours."""
+        return await self._read(lambda reader: reader.air())
+
+    async def log(self, day: date) -> Plain:
+        """The as-run report of one local day: every occurrence that started then, node by node."""
+        return await self._read(lambda reader: reader.log(day))
+
+    async def why(self, occurrence: str, node: str | None = None) -> Plain:
+        """The whole story of one airing, in order, per node. UnknownOccurrence when the ledger has none such;
+        KeyError when it was never meant for `node`."""
+        return await self._read(lambda reader: reader.why(occurrence, node))
+
+    async def _read(self, work: Callable[[_Reader], Plain]) -> Plain:
+        """Run `work` in one transaction. What the event loop changes is copied first: the store has its own thread."""
+        settings, now = self._settings, self._clock.now()
+        live = {id: _live(view) for id, view in self._monitoring.view().items()} if self._monitoring else {}
+        problems = tuple(str(each) for each in self._scheduling.problems) if self._scheduling else ()
+        return await self._store.transact(lambda tx: work(_Reader(tx, settings, now, live, problems)))
+
+
+class _Reader:
+    """One reading of everything at one moment, inside one transaction."""
+
+    def __init__(
+        self, tx: Tx, settings: Settings, now: datetime, live: Mapping[str, Plain], problems: tuple[str, ...]
+    ) -> None:
+        self._tx = tx
+        self._settings = settings
+        self._rules = {rule.code: rule for rule in settings.faults}
+        self._now = now
+        self._live = live
+        self._problems = problems
+
+    # --- status ---------------------------------------------------------------------------------------------
+
+    def status(self) -> Plain:
+        states = [view["state"] for view in self._states().values()]
+        air = self.air()
+        site = self._settings.site
+        return {
+            "now": shape.iso(self._now),
+            "site": {"id": site.id, "name": site.name, "zone": site.zone.key, "language": site.language},
+            "epoch": self._tx.epoch(),
+            "nodes": {"total": len(states), **{each.value: states.count(each.value) for each in Liveness}},
+            "incidents": self._incident_counts(self._tx.open_incidents()),
+            "air": {
+                "on_air": len(air["on_air"]),
+                "titles": [each["title"] for each in air["on_air"]],
+                "next": next(_due(air["next"]), None),
+            },
+            "config": {"problems": list(self._problems), "warnings": list(self._settings.warnings)},
+        }
+
+    def _incident_counts(self, rows: Sequence[Incident]) -> Plain:
+        causes = [row for row in rows if row.parent is None]
+        return {"open": len(causes), "explained": len(rows) - len(causes), **shape.severities(causes)}
+
+    # --- nodes ----------------------------------------------------------------------------------------------
+
+    def nodes(self) -> Plain:
+        known = _Known(
+            states=self._states(),
+            faults=_grouped(self._tx.faults(), lambda row: row.node),
+            playing=self._playing(),
+            wanted=self._tx.desired(),
+        )
+        communes = [zone for zone in self._settings.zones.values() if zone.is_commune]
+        return {"now": shape.iso(self._now), "communes": [self._commune(zone, known) for zone in communes]}
+
+    def _states(self) -> dict[str, Plain]:
+        stored = self._tx.nodes()
+        return {id: {**_stored(stored.get(id)), **self._live.get(id, {})} for id in self._settings.nodes}
+
+    def _playing(self) -> dict[str, Plain]:
+        sounding = [each for each in self._tx.sounding() if each.state is DeliveryState.SOUNDING]
+        rows = {id: self._tx.occurrence(id) for id in {each.occurrence for each in sounding}}
+        return {each.node: _played(each, rows[each.occurrence]) for each in sounding}
+
+    def _commune(self, zone: Zone, known: _Known) -> Plain:
+        nodes = [self._node(self._settings.nodes[id], known) for id in zone.nodes]
+        states = [node["state"] for node in nodes]
+        return {
+            "id": zone.id,
+            "name": zone.name,
+            "counts": {"total": len(nodes), **{each.value: states.count(each.value) for each in Liveness}},
+            "faulty": sum(bool(node["faults"]) for node in nodes),
+            "nodes": nodes,
+        }
+
+    def _node(self, node: Node, known: _Known) -> Plain:
+        wanted = known.wanted.get(node.id)
+        return {
+            "id": node.id,
+            "name": node.name,
+            "model": node.model,
+            "place": shape.place(node, self._settings),
+            **known.states[node.id],
+            "wanted": {"epoch": wanted.epoch, "rev": wanted.rev} if wanted else None,
+            "playing": known.playing.get(node.id),
+            "faults": [shape.fault(row, self._rules.get(row.code)) for row in known.faults.get(node.id, ())],
+        }
+
+    # --- incidents ------------------------------------------------------------------------------------------
+
+    def incidents(self, everything: bool) -> Plain:
+        rows = self._tx.incidents(self._now - BEHIND) if everything else sorted(self._tx.open_incidents(), key=_urgency)
+        orders = {order.incident: order for order in self._tx.work_orders()}
+        children = _grouped((row for row in rows if row.parent is not None), lambda row: row.parent)
+        return {
+            "now": shape.iso(self._now),
+            "incidents": [self._incident(row, orders.get(row.id), children.get(row.id, ())) for row in rows],
+        }
+
+    def _incident(self, row: Incident, order: WorkOrder | None, children: Sequence[Incident]) -> Plain:
+        sent: list[OutboxRow] = self._tx.outbox(row.id)
+        return {
+            **shape.incident(row, self._settings, self._rules.get(row.cause)),
+            "children": [child.id for child in children],
+            "messages": shape.messages(sent),
+            "work_order": shape.work_order(order),
+            "history": shape.history(self._tx.incident_events(row.id)),
+        }
+
+    # --- air ------------------------------------------------------------------------------------------------
+
+    def air(self) -> Plain:
+        rows = self._tx.occurrences(self._now, self._now + AHEAD)
+        sounding = {each.occurrence for each in self._tx.sounding()}
+        late = [self._tx.occurrence(id) for id in sorted(sounding - {row.id for row in rows})]
+        rows = [row for row in late if row] + rows
+        deliveries = _grouped(self._tx.deliveries_of([row.id for row in rows]), lambda each: each.occurrence)
+        current = [row for row in rows if row.id in sounding or (row.start <= self._now and not row.cancelled_at)]
+        coming = [row for row in rows if row not in current and row.start > self._now]
+        return {
+            "now": shape.iso(self._now),
+            "on_air": [shape.on_air(row, deliveries.get(row.id, []), self._settings, self._now) for row in current],
+            "next": [shape.upcoming(row, deliveries.get(row.id, []), self._settings) for row in coming],
+        }
+
+    # --- as-run ---------------------------------------------------------------------------------------------
+
+    def log(self, day: date) -> Plain:
+        zone = self._settings.site.zone
+        start = datetime.combine(day, time(), zone)
+        end = datetime.combine(day + timedelta(days=1), time(), zone)
+        rows = [row for row in self._tx.occurrences(start, end) if start <= row.start < end]
+        deliveries = _grouped(self._tx.deliveries_of([row.id for row in rows]), lambda each: each.occurrence)
+        logged = [self._logged(row, deliveries.get(row.id, [])) for row in rows]
+        return {"date": day.isoformat(), "zone": zone.key, "now": shape.iso(self._now), "occurrences": logged}
+
+    def _logged(self, row: OccurrenceRow, deliveries: Sequence[Delivery]) -> Plain:
+        lines = [shape.as_run(each, row, self._settings, self._now) for each in deliveries]
+        return {**shape.occurrence(row), "counts": count(map(shape.heard_of, lines)), "nodes": lines}
+
+    # --- why ------------------------------------------------------------------------------------------------
+
+    def why(self, id: str, node: str | None) -> Plain:
+        row = self._tx.occurrence(id)
+        if row is None:
+            raise UnknownOccurrence(_unknown(id, self._tx.occurrences(self._now - BEHIND, self._now + 8 * AHEAD)))
+        deliveries = [each for each in self._tx.deliveries(id) if node is None or each.node == node]
+        if node is not None and not deliveries:
+            raise KeyError(f"{id} was never meant for {node}")
+        near = [each for each in self._incidents_since(row.start - BEHIND) if _overlaps(each, row)]
+        return {
+            "now": shape.iso(self._now),
+            **shape.occurrence(row),
+            "counts": count(map(shape.heard_of, self._logged(row, deliveries)["nodes"])),
+            "nodes": [self._told(row, each, near) for each in deliveries],
+        }
+
+    def _incidents_since(self, since: datetime) -> list[Incident]:
+        """Those that changed since, and those still open however old."""
+        rows = {row.id: row for row in (*self._tx.incidents(since), *self._tx.open_incidents())}
+        return list(rows.values())
+
+    def _told(self, row: OccurrenceRow, each: Delivery, near: Sequence[Incident]) -> Plain:
+        events = self._tx.delivery_events(row.id, each.node)
+        steps = [_planned(row), *(shape.event_step(event, each) for event in events if _tells(event.state))]
+        steps += [self._beside(incident) for incident in near if _concerns(incident, each.node)]
+        if row.cancelled_at and each.state is not DeliveryState.CANCELLED:
+            said = labels.named(labels.DELIVERY, DeliveryState.CANCELLED)
+            steps.append(shape.step(row.cancelled_at, "cancelled", said, source="controller", reason=row.reason))
+        line = shape.as_run(each, row, self._settings, self._now)
+        return {**line, "story": sorted(steps, key=lambda step: str(step["at"]))}
+
+    def _beside(self, row: Incident) -> Plain:
+        title = shape.title(self._rules.get(row.cause), row.cause)
+        said = Text(f"Sự cố {row.id}: {title.vi}", f"Incident {row.id}: {title.en}")
+        return shape.step(row.opened_at, "incident", said, source="controller", detail={"incident": row.id})
+
+
+class _Known:
+    """Everything that was read for the nodes' page, by node."""
+
+    def __init__(
+        self,
+        states: Mapping[str, Plain],
+        faults: Mapping[str, Sequence[FaultRow]],
+        playing: Mapping[str, Plain],
+        wanted: Mapping[str, Desired],
+    ) -> None:
+        self.states = states
+        self.faults = faults
+        self.playing = playing
+        self.wanted = wanted
+
+
+def _stored(row: NodeRow | None) -> Plain:
+    if row is None:
+        return _believed(Liveness.UNKNOWN, None, None, {}) | {"firmware": "", "held": None}
+    held = {"epoch": row.held_epoch, "rev": row.held_rev}
+    state = _believed(Liveness(row.liveness), row.since, row.seen_at, row.metrics or {})
+    return state | {"firmware": row.firmware, "held": held}
+
+
+def _live(view: LiveNode) -> Plain:
+    return _believed(view.liveness, view.since, view.seen_at, view.metrics)
+
+
+def _believed(state: Liveness, since: datetime | None, seen_at: datetime | None, metrics: Mapping[str, Value]) -> Plain:
+    return {"state": state.value, "since": shape.iso(since), "seen_at": shape.iso(seen_at), "metrics": dict(metrics)}
+
+
+def _played(each: Delivery, row: OccurrenceRow | None) -> Plain:
+    return {
+        "occurrence": each.occurrence,
+        "title": row.title if row else each.occurrence,
+        "since": shape.iso(each.started_at or each.at),
+        "end": shape.iso(row.end) if row else None,
+    }
+
+
+def _due(coming: Iterable[Plain]) -> Iterator[Plain]:
+    return (each for each in coming if each["cancelled_at"] is None)
+
+
+def _planned(row: OccurrenceRow) -> Plain:
+    said = labels.named(labels.DELIVERY, DeliveryState.PLANNED)
+    return shape.step(row.planned_at, "planned", said, source="controller", detail={"from": row.source})
+
+
+def _tells(state: DeliveryState) -> bool:
+    return state is not DeliveryState.PLANNED
+
+
+def _urgency(row: Incident) -> tuple[bool, int, datetime]:
+    order = ("critical", "major", "minor")
+    return (row.parent is not None, order.index(row.severity), row.opened_at)
+
+
+def _overlaps(incident: Incident, row: OccurrenceRow) -> bool:
+    closed = incident.closed_at
+    return incident.opened_at <= row.end + AROUND and (closed is None or closed >= row.start - AROUND)
+
+
+def _concerns(incident: Incident, node: str) -> bool:
+    return incident.subject == node or node in incident.nodes
+
+
+def _unknown(id: str, near: Sequence[OccurrenceRow]) -> str:
+    likely = difflib.get_close_matches(id, [row.id for row in near], n=3, cutoff=0.5)
+    return f"unknown occurrence '{id}'" + (f" (did you mean {', '.join(likely)}?)" if likely else "")
+
+
+def _grouped(rows: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
+    groups: dict[K, list[T]] = defaultdict(list)
+    for row in rows:
+        groups[key(row)].append(row)
+    return groups
+
+
+__all__ = ["Live", "LiveNode", "Planning", "Reporting", "UnknownOccurrence"]

@@ -1,0 +1,246 @@
+"""The JSON API: what `loa` on the command line and other programs ask of a running controller (docs/api.md)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from datetime import date
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from fastapi import APIRouter, Depends, Header, Request
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.responses import JSONResponse, Response
+
+from controller.domain.incidents import Incident
+from controller.services.readmodels import Plain
+from controller.services.reporting import UnknownOccurrence
+from controller.web import metrics
+from controller.web.guard import Refusal, require_token
+from controller.web.live import Live
+from controller.web.needs import Controller
+
+DATABASE_S = 2.0
+"""A database that has not answered by then counts as not answering."""
+
+Name = Annotated[str, Field(min_length=1, max_length=100)]
+Targets = Annotated[list[Name], Field(min_length=1, max_length=1000)]
+Volume = Annotated[int, Field(ge=0, le=100)]
+
+R = TypeVar("R")
+
+
+class Order(BaseModel):
+    """What every order may say; anything it does not know is refused, so that a typing error is not ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+    by: Name = "api"
+
+
+class SayOrder(Order):
+    text: Annotated[str, Field(min_length=1, max_length=5000)]
+    to: Targets
+    voice: str = ""
+    volume: Volume | None = None
+
+
+class PlayOrder(Order):
+    path: Annotated[str, Field(min_length=1, max_length=1000)]
+    to: Targets
+    volume: Volume | None = None
+
+
+class StopOrder(Order):
+    to: Targets
+
+
+class Acknowledgement(Order):
+    pass
+
+
+class Repair(Order):
+    note: Annotated[str, Field(max_length=1000)] = ""
+
+
+def router(app: Controller, token: str, live: Live) -> APIRouter:
+    """All of /api, /health and /metrics."""
+    routes = APIRouter()
+    routes.include_router(_reading(app, live))
+    routes.include_router(_ordering(app, token))
+    routes.include_router(_watching(app))
+    return routes
+
+
+# --- reading ------------------------------------------------------------------------------------------------
+
+
+def _reading(app: Controller, live: Live) -> APIRouter:
+    routes = APIRouter(prefix="/api")
+
+    @routes.get("/status")
+    async def status() -> Plain:
+        return await full_status(app)
+
+    @routes.get("/nodes")
+    async def nodes() -> Plain:
+        return await app.reporting.nodes()
+
+    @routes.get("/incidents")
+    async def incidents(all: bool = False) -> Plain:
+        return await app.reporting.incidents(all=all)
+
+    @routes.get("/air")
+    async def air() -> Plain:
+        return await app.reporting.air()
+
+    @routes.get("/log")
+    async def log(date: date | None = None) -> Plain:
+        today = app.clock.now().astimezone(app.settings.site.zone).date()
+        return await app.reporting.log(date or today)
+
+    @routes.get("/why/{occurrence:path}")
+    async def why(occurrence: str, node: str | None = None) -> Plain:
+        return await _found(app.reporting.why(occurrence, node))
+
+    @routes.get("/events")
+    async def events() -> Response:
+        if live.full:
+            raise Refusal(503, "too many open pages")
+        return live.response()
+
+    return routes
+
+
+async def full_status(app: Controller) -> Plain:
+    """`Reporting.status` and what only the running controller knows: is the broker there?"""
+    return {**await app.reporting.status(), "broker": {"connected": app.bus.connected}}
+
+
+async def _found(asked: Awaitable[R]) -> R:
+    try:
+        return await asked
+    except (UnknownOccurrence, KeyError) as error:
+        raise Refusal(404, _text(error)) from None
+
+
+def _text(error: Exception) -> str:
+    return str(error.args[0]) if error.args else type(error).__name__
+
+
+# --- ordering -----------------------------------------------------------------------------------------------
+
+
+def _ordering(app: Controller, token: str) -> APIRouter:
+    def authorised(authorization: Annotated[str | None, Header()] = None) -> None:
+        require_token(authorization, token)
+
+    routes = APIRouter(prefix="/api", dependencies=[Depends(authorised)])
+
+    @routes.post("/say")
+    async def say(order: SayOrder) -> Plain:
+        voice = order.voice or app.settings.site.studio.voice
+        return await _taken(app.scheduling.say(order.text, order.to, voice, order.volume, order.by))
+
+    @routes.post("/play")
+    async def play(order: PlayOrder) -> Plain:
+        return await _taken(app.scheduling.play(order.path, order.to, order.volume, order.by))
+
+    @routes.post("/stop")
+    async def stop(order: StopOrder) -> Plain:
+        return await _taken(app.scheduling.stop_air(order.to, order.by))
+
+    @routes.post("/incidents/{id}/ack")
+    async def acknowledge(id: int, order: Acknowledgement) -> Plain:
+        return _incident(await _changed(app.monitoring.acknowledge(id, order.by)))
+
+    @routes.post("/incidents/{id}/repaired")
+    async def repaired(id: int, order: Repair) -> Plain:
+        return _incident(await _changed(app.monitoring.repaired(id, order.by, order.note)))
+
+    @routes.post("/nodes/{id}/selftest")
+    async def selftest(id: str) -> Plain:
+        if id not in app.settings.nodes:
+            raise Refusal(404, f"unknown node '{id}'")
+        if reason := await app.dispatch.order(id, "selftest", {}):
+            raise Refusal(503, reason)
+        return {"ok": True, "node": id}
+
+    @routes.post("/reload")
+    async def reload() -> Plain:
+        difference = await app.scheduling.reload()
+        if app.scheduling.problems:
+            raise Refusal(422, "\n".join(map(str, app.scheduling.problems)))
+        return {"ok": True, "difference": _plain(difference)}
+
+    return routes
+
+
+async def _taken(order: Awaitable[R]) -> R:
+    """An order that cannot be carried out as it stands is 422, with the reason."""
+    try:
+        return await order
+    except (KeyError, ValueError) as error:
+        raise Refusal(422, _text(error)) from None
+
+
+async def _changed(change: Awaitable[R]) -> R:
+    """No such incident is 404; not possible in its state is 409."""
+    try:
+        return await change
+    except KeyError as error:
+        raise Refusal(404, _text(error)) from None
+    except ValueError as error:
+        raise Refusal(409, _text(error)) from None
+
+
+def _incident(row: Incident) -> Plain:
+    return {
+        "ok": True,
+        "id": row.id,
+        "state": row.state.value,
+        "acknowledged_by": row.acknowledged_by,
+    }
+
+
+def _plain(value: Any) -> Any:
+    return msgspec.to_builtins(value, str_keys=True)
+
+
+# --- watching -----------------------------------------------------------------------------------------------
+
+
+def _watching(app: Controller) -> APIRouter:
+    routes = APIRouter()
+
+    @routes.api_route("/health", methods=["GET", "HEAD"])
+    async def health() -> Response:
+        reasons = await _reasons(app)
+        warnings = [f"configuration: {problem}" for problem in app.scheduling.problems]
+        body = {"ok": not reasons, "reasons": reasons, "warnings": warnings}
+        return JSONResponse(body, 503 if reasons else 200, {"Cache-Control": "no-store"})
+
+    @routes.get("/metrics")
+    async def exposition(request: Request) -> Response:
+        figures = metrics.Figures(await full_status(app), dict(app.intake.counters))
+        return Response(metrics.exposition(figures), media_type=CONTENT_TYPE_LATEST)
+
+    return routes
+
+
+async def _reasons(app: Controller) -> list[str]:
+    """Why this controller is not doing its work; empty when it is."""
+    broker = [] if app.bus.connected else ["broker: not connected"]
+    return broker + await _database(app)
+
+
+async def _database(app: Controller) -> list[str]:
+    try:
+        async with asyncio.timeout(DATABASE_S):
+            await app.store.transact(lambda tx: tx.epoch())
+    except TimeoutError:
+        return [f"database: no answer within {DATABASE_S:g} s"]
+    except (OSError, SQLAlchemyError) as error:
+        return [f"database: {type(error).__name__}"]
+    return []

@@ -1,0 +1,209 @@
+"""The page's words in both languages, and which of the two a reader wants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+LANGUAGES = ("vi", "en")
+
+COOKIE = "loa_lang"
+
+WORDS: Mapping[str, tuple[str, str]] = {
+    # frame
+    "title": ("Truyền thanh", "Public address"),
+    "skip": ("Tới nội dung chính", "Skip to content"),
+    "language": ("Ngôn ngữ", "Language"),
+    "live": ("Trực tiếp", "Live"),
+    "connecting": ("Đang kết nối…", "Connecting…"),
+    "lost": ("Mất kết nối", "Connection lost"),
+    "lost-since": ("Số liệu dưới đây từ lúc {at}", "What you see is from {at}"),
+    "noscript": (
+        "Trang này cần JavaScript để tự cập nhật; tải lại trang để xem tình trạng mới nhất.",
+        "This page needs JavaScript to update by itself; reload it for the latest state.",
+    ),
+    # overview
+    "broker-down": (
+        "Mất kết nối máy chủ MQTT: tình trạng các cụm loa bên dưới có thể đã cũ. Các cụm loa vẫn tự phát theo lịch "
+        "đã nhận.",
+        "The MQTT broker is not connected: what you see of the nodes may be old. The nodes go on playing what "
+        "they hold.",
+    ),
+    "config-bad": (
+        "Cấu hình mới có {n} lỗi nên chưa được áp dụng; đang phát theo cấu hình đúng gần nhất.",
+        "The new configuration has {n} mistake(s) and is not in use; the last good one stays on air.",
+    ),
+    "config-warnings": ("Cấu hình có {n} cảnh báo", "The configuration has {n} warning(s)"),
+    "nodes-online": ("Cụm loa trực tuyến", "Nodes online"),
+    "of": ("trên {n}", "of {n}"),
+    "incidents-open": ("Sự cố đang mở", "Open incidents"),
+    "no-incidents": ("Không có sự cố", "No incidents"),
+    "on-air-now": ("Đang phát", "On air"),
+    "next-broadcast": ("Sắp phát", "Next broadcast"),
+    "nothing-next": ("Không có trong 24 giờ tới", "Nothing in the next 24 hours"),
+    "all-well": ("Mọi thứ bình thường", "All is well"),
+    # air
+    "on-air": ("Đang phát sóng", "On air now"),
+    "silence": ("Không có chương trình nào đang phát.", "Nothing is on air."),
+    "since": ("từ {at}", "since {at}"),
+    "until": ("đến {at}", "until {at}"),
+    "sounding": ("{n}/{of} cụm loa đang phát", "sounding on {n} of {of} nodes"),
+    "waiting-start": ("Tới giờ phát, chưa có tin bắt đầu từ cụm loa nào", "Due now, no node has said that it started"),
+    "interrupted": ("{n} cụm loa tạm ngừng", "{n} interrupted"),
+    "everywhere": ("Toàn mạng", "Everywhere"),
+    "more": ("và {n} xã nữa", "and {n} more"),
+    "progress": ("Tiến độ", "Progress"),
+    # next
+    "next-24": ("24 giờ tới", "Next 24 hours"),
+    "nothing-24": ("Không có chương trình nào trong 24 giờ tới.", "Nothing is planned for the next 24 hours."),
+    "today": ("Hôm nay", "Today"),
+    "tomorrow": ("Ngày mai", "Tomorrow"),
+    "ready": ("{n}/{of} cụm loa đã sẵn sàng", "{n} of {of} nodes ready"),
+    "all-ready": ("Sẵn sàng ở cả {of} cụm loa", "Ready on all {of} nodes"),
+    "cancelled": ("Đã hủy", "Cancelled"),
+    # incidents
+    "incidents": ("Sự cố", "Incidents"),
+    "calm": ("Không có sự cố nào đang mở.", "No open incidents."),
+    "what-to-do": ("Việc cần làm", "What to do"),
+    "bring": ("Mang theo", "Bring"),
+    "safety": ("An toàn", "Safety"),
+    "measured": ("Đo được", "Measured"),
+    "component": ("Bộ phận", "Component"),
+    "started": ("Bắt đầu", "Began"),
+    "acknowledged-by": ("Người nhận việc", "Acknowledged by"),
+    "nobody": ("chưa ai nhận", "nobody yet"),
+    "messages": ("Tin báo", "Messages"),
+    "messages-sent": ("{n} đã gửi", "{n} sent"),
+    "messages-waiting": ("{n} đang chờ", "{n} waiting"),
+    "messages-uncertain": ("{n} chưa chắc đã tới", "{n} uncertain"),
+    "messages-dead": ("{n} không gửi được", "{n} undeliverable"),
+    "messages-none": ("chưa gửi", "none yet"),
+    "stale": ("Số liệu cũ", "No fresh data"),
+    "flapping": ("Chập chờn", "Flapping"),
+    "repeat": ("Tái diễn của sự cố {n}", "Repeat of incident {n}"),
+    "explained": ("Do sự cố {n} gây ra", "Explained by incident {n}"),
+    "covers": ("Gồm {n} cụm loa", "{n} nodes"),
+    "work-order": ("Phiếu sửa chữa", "Work order"),
+    "due": ("hạn {at}", "due {at}"),
+    "incident-n": ("Sự cố {n}", "Incident {n}"),
+    "pole": ("cột {n}", "pole {n}"),
+    # nodes
+    "communes": ("Xã và cụm loa", "Communes and nodes"),
+    "map": ("Bản đồ các cụm loa", "Map of the nodes"),
+    "online-of": ("{n}/{of} trực tuyến", "{n} of {of} online"),
+    "faulty": ("{n} có lỗi", "{n} with faults"),
+    "plays": ("Đang phát", "Plays"),
+    "silent": ("không phát", "nothing"),
+    "faults": ("Lỗi", "Faults"),
+    "no-faults": ("không có", "none"),
+    "last-seen": ("Tin cuối", "Last heard of"),
+    "never": ("chưa bao giờ", "never"),
+    "state": ("Tình trạng", "State"),
+    "where": ("Nơi đặt", "Where"),
+    "held": ("Lịch đang giữ", "Playlists held"),
+    "held-current": ("bản mới nhất ({n})", "the newest ({n})"),
+    "held-older": ("bản {n}, mới nhất là {of}", "revision {n}, newest is {of}"),
+    "held-none": ("chưa có", "none"),
+    "measurements": ("Số đo", "Measurements"),
+    "unmeasured": ("chưa có số đo", "not measured"),
+    "no-nodes": ("Chưa khai báo cụm loa nào trong config/nodes.yaml.", "config/nodes.yaml names no nodes yet."),
+    # times
+    "just-now": ("vừa xong", "just now"),
+    "ago": ("{t} trước", "{t} ago"),
+    "in": ("sau {t}", "in {t}"),
+    "s": ("{n} giây", "{n} s"),
+    "min": ("{n} phút", "{n} min"),
+    "h": ("{n} giờ", "{n} h"),
+    "d": ("{n} ngày", "{n} d"),
+}
+
+WEEKDAYS = (
+    ("Thứ Hai", "Monday"),
+    ("Thứ Ba", "Tuesday"),
+    ("Thứ Tư", "Wednesday"),
+    ("Thứ Năm", "Thursday"),
+    ("Thứ Sáu", "Friday"),
+    ("Thứ Bảy", "Saturday"),
+    ("Chủ Nhật", "Sunday"),
+)
+
+UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+
+
+def choose(asked: str | None, cookie: str | None, accept: str | None, default: str) -> str:
+    """The language of an answer: what the address asks for, else the kept choice, else the browser's, else the
+    site's own."""
+    for wish in (asked, cookie, accepted(accept or "")):
+        if wish in LANGUAGES:
+            return wish
+    return default if default in LANGUAGES else LANGUAGES[0]
+
+
+def accepted(header: str) -> str | None:
+    """The language of ours that an Accept-Language header likes best; None when it names none of them."""
+    wishes = [_wish(part) for part in header.split(",")]
+    ours = [(quality, language) for quality, language in wishes if language in LANGUAGES and quality > 0]
+    return max(ours, key=lambda wish: wish[0])[1] if ours else None
+
+
+def _wish(part: str) -> tuple[float, str]:
+    tag, _, parameter = part.strip().partition(";")
+    name, _, quality = parameter.strip().partition("=")
+    try:
+        weight = float(quality) if name.strip() == "q" else 1.0
+    except ValueError:
+        weight = 0.0
+    return weight, tag.strip().lower().split("-")[0]
+
+
+class Speaker:
+    """Says things in one language, in the site's local time. Template functions are its methods."""
+
+    def __init__(self, language: str, zone: ZoneInfo, now: datetime) -> None:
+        self.language = language
+        self.zone = zone
+        self.now = now
+
+    def t(self, key: str, **values: object) -> str:
+        """The words called `key`; KeyError for one that nobody wrote."""
+        vi, en = WORDS[key]
+        return (en if self.language == "en" else vi).format(**values)
+
+    def tx(self, text: Mapping[str, str] | None) -> str:
+        """The right one of a text in both languages."""
+        return text[self.language] if text else ""
+
+    def clock(self, iso: str) -> str:
+        """Local time, with the date unless it is today's."""
+        local = self._local(iso)
+        same_day = local.date() == self.now.astimezone(self.zone).date()
+        return f"{local:%H:%M}" if same_day else f"{local:%H:%M} {local:%d/%m}"
+
+    def hour(self, iso: str) -> str:
+        return f"{self._local(iso):%H:%M}"
+
+    def full(self, iso: str) -> str:
+        """Local time to the second, with its date."""
+        return f"{self._local(iso):%H:%M:%S %d/%m/%Y}"
+
+    def day(self, iso: str) -> str:
+        """Today, tomorrow, or the weekday and date."""
+        local, today = self._local(iso).date(), self.now.astimezone(self.zone).date()
+        if local == today:
+            return self.t("today")
+        if local == today + timedelta(days=1):
+            return self.t("tomorrow")
+        vi, en = WEEKDAYS[local.weekday()]
+        return f"{en if self.language == 'en' else vi} {local:%d/%m}"
+
+    def ago(self, iso: str) -> str:
+        """How long ago, or in how long, in its largest unit. static/page.js says the same, second by second."""
+        seconds = int((self.now - datetime.fromisoformat(iso)).total_seconds())
+        if abs(seconds) < 5:
+            return self.t("just-now")
+        unit, size = next(each for each in UNITS if abs(seconds) >= each[1])
+        return self.t("ago" if seconds > 0 else "in", t=self.t(unit, n=abs(seconds) // size))
+
+    def _local(self, iso: str) -> datetime:
+        return datetime.fromisoformat(iso).astimezone(self.zone)

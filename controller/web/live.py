@@ -1,0 +1,83 @@
+"""Server-sent events: which parts of the page are out of date. What they are now, the page asks for itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+from starlette.responses import StreamingResponse
+
+from controller.ports import Bus
+from controller.services.changes import Changes
+
+EVERYTHING = ("air", "incidents", "nodes", "config", "status")
+
+PING_S = 10.0
+"""How often a quiet stream says that it lives; the page gives up after three."""
+
+GAP_S = 0.4
+"""At least this long between two notices to one page: a burst of journal entries is one notice."""
+
+MAX_STREAMS = 200
+"""More pages than this are refused: each holds a socket."""
+
+
+class Live:
+    """All open event streams; `close` ends them so that the server can stop at once."""
+
+    def __init__(self, changes: Changes, bus: Bus) -> None:
+        self._changes = changes
+        self._bus = bus
+        self._closing = asyncio.Event()
+        self._open = 0
+
+    def close(self) -> None:
+        """End every stream now; new ones end as they begin."""
+        self._closing.set()
+
+    @property
+    def full(self) -> bool:
+        return self._open >= MAX_STREAMS
+
+    def response(self) -> StreamingResponse:
+        """One stream of `changed` events (`{"topics": [...]}`), pings between them."""
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(self._stream(), media_type="text/event-stream", headers=headers)
+
+    async def _stream(self) -> AsyncIterator[str]:
+        self._open += 1
+        queue: asyncio.Queue[frozenset[str]] = asyncio.Queue(1)
+        feeder = asyncio.create_task(self._feed(queue), name="live-feed")
+        try:
+            yield "retry: 1000\n\n" + event("changed", EVERYTHING)
+            connected = self._bus.connected
+            while not self._closing.is_set():
+                topics = await self._next(queue)
+                if connected != self._bus.connected:
+                    connected, topics = self._bus.connected, topics | {"status"}
+                yield event("changed", sorted(topics)) if topics else "event: ping\ndata: {}\n\n"
+        finally:
+            self._open -= 1
+            feeder.cancel()
+
+    async def _feed(self, queue: asyncio.Queue[frozenset[str]]) -> None:
+        async for topics in self._changes.watch():
+            await queue.put(topics)
+            await asyncio.sleep(GAP_S)
+
+    async def _next(self, queue: asyncio.Queue[frozenset[str]]) -> frozenset[str]:
+        """The next notice; empty when it is time to ping, or to end."""
+        getting = asyncio.ensure_future(queue.get())
+        closing = asyncio.ensure_future(self._closing.wait())
+        try:
+            await asyncio.wait((getting, closing), timeout=PING_S, return_when=asyncio.FIRST_COMPLETED)
+            return getting.result() if getting.done() else frozenset()
+        finally:
+            getting.cancel()
+            closing.cancel()
+
+
+def event(name: str, topics: tuple[str, ...] | list[str]) -> str:
+    """One event on the wire."""
+    return f"event: {name}\ndata: {json.dumps({'topics': list(topics)})}\n\n"

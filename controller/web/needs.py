@@ -1,0 +1,84 @@
+"""What the web room needs of the running controller; `controller.app.App` has it all."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, Protocol
+
+from controller.domain.incidents import Incident
+from controller.domain.site import Settings
+from controller.ports import Bus, Clock, Library, Store
+from controller.services.changes import Changes
+from controller.services.reporting import Reporting
+
+
+class Scheduling(Protocol):
+    """Orders of the moment. KeyError for an unknown target, ValueError (AudioRefused) for what cannot be aired."""
+
+    @property
+    def problems(self) -> tuple[str, ...]: ...
+
+    def say(
+        self, text: str, to: Sequence[str], voice: str, volume: int | None, by: str
+    ) -> Awaitable[dict[str, Any]]: ...
+
+    def play(self, path: str, to: Sequence[str], volume: int | None, by: str) -> Awaitable[dict[str, Any]]: ...
+
+    def stop_air(self, to: Sequence[str], by: str) -> Awaitable[dict[str, Any]]: ...
+
+    def reload(self) -> Awaitable[Any]: ...
+
+
+class Dispatch(Protocol):
+    def order(self, node: str, do: str, args: dict[str, Any]) -> Awaitable[str]:
+        """Send a command; empty when the broker took it, otherwise the reason."""
+
+
+class Monitoring(Protocol):
+    """KeyError: no such incident. ValueError: not possible in its state."""
+
+    def acknowledge(self, id: int, by: str) -> Awaitable[Incident]: ...
+
+    def repaired(self, id: int, by: str, note: str) -> Awaitable[Incident]: ...
+
+
+class Intake(Protocol):
+    @property
+    def counters(self) -> Mapping[str, int]: ...
+
+
+class Controller(Protocol):
+    """The running controller as the web room sees it."""
+
+    @property
+    def settings(self) -> Settings: ...
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def store(self) -> Store: ...
+
+    @property
+    def bus(self) -> Bus: ...
+
+    @property
+    def library(self) -> Library: ...
+
+    @property
+    def changes(self) -> Changes: ...
+
+    @property
+    def reporting(self) -> Reporting: ...
+
+    @property
+    def scheduling(self) -> Scheduling: ...
+
+    @property
+    def dispatch(self) -> Dispatch: ...
+
+    @property
+    def monitoring(self) -> Monitoring: ...
+
+    @property
+    def intake(self) -> Intake: ...

@@ -1,0 +1,93 @@
+"""A small map without tiles: where the nodes are, drawn to scale from their coordinates. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+WIDTH = 1000.0
+MARGIN = 60.0
+LEAST_HEIGHT = 360.0
+MOST_HEIGHT = 760.0
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """One node. `x`, `y` in the drawing's units; `node` is its read model."""
+
+    x: float
+    y: float
+    node: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A commune's name, above the middle of its nodes."""
+
+    x: float
+    y: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    width: float
+    height: float
+    dots: tuple[Dot, ...]
+    labels: tuple[Label, ...]
+
+
+def sketch(communes: Sequence[dict[str, Any]]) -> Sketch | None:
+    """The map of the nodes that have coordinates; None when fewer than two places are known."""
+    placed = [node for commune in communes for node in commune["nodes"] if _known(node)]
+    if len({(node["place"]["lat"], node["place"]["lon"]) for node in placed}) < 2:
+        return None
+    frame = _Frame.around(placed)
+    dots = {node["id"]: Dot(*frame.at(node), node) for node in placed}
+    labels = [_label(commune, dots) for commune in communes]
+    return Sketch(WIDTH, frame.height, tuple(dots.values()), tuple(label for label in labels if label is not None))
+
+
+def _known(node: dict[str, Any]) -> bool:
+    return node["place"]["lat"] is not None and node["place"]["lon"] is not None
+
+
+def _label(commune: dict[str, Any], dots: dict[str, Dot]) -> Label | None:
+    mine = [dots[node["id"]] for node in commune["nodes"] if node["id"] in dots]
+    if not mine:
+        return None
+    middle = sum(dot.x for dot in mine) / len(mine)
+    return Label(round(middle, 1), round(min(dot.y for dot in mine) - 16, 1), commune["name"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """Equirectangular around the middle latitude: true to scale over a district."""
+
+    west: float
+    north: float
+    scale: float
+    squeeze: float
+    left: float
+    top: float
+    height: float
+
+    @classmethod
+    def around(cls, nodes: Sequence[dict[str, Any]]) -> _Frame:
+        lats = [node["place"]["lat"] for node in nodes]
+        lons = [node["place"]["lon"] for node in nodes]
+        squeeze = math.cos(math.radians((min(lats) + max(lats)) / 2))
+        wide = max((max(lons) - min(lons)) * squeeze, 1e-6)
+        tall = max(max(lats) - min(lats), 1e-6)
+        scale = min((WIDTH - 2 * MARGIN) / wide, (MOST_HEIGHT - 2 * MARGIN) / tall)
+        height = max(LEAST_HEIGHT, tall * scale + 2 * MARGIN)
+        left, top = (WIDTH - wide * scale) / 2, (height - tall * scale) / 2
+        return cls(min(lons), max(lats), scale, squeeze, left, top, round(height, 1))
+
+    def at(self, node: dict[str, Any]) -> tuple[float, float]:
+        place = node["place"]
+        x = self.left + (place["lon"] - self.west) * self.squeeze * self.scale
+        y = self.top + (self.north - place["lat"]) * self.scale
+        return round(x, 1), round(y, 1)

@@ -1,0 +1,153 @@
+// Keeps the page true without a reload. The event stream says which topics changed; each part that shows one of
+// them asks for itself again (htmx morphs it in place, so scroll, focus and opened details stay).
+"use strict";
+
+const GAP_MS = { nodes: 2000 }; // parts that are big and change often; the others follow at once
+const SILENT_MS = 30000; // three pings of the server: nobody is there
+const RETRY_MS = 2000;
+
+const words = JSON.parse(document.body.dataset.words);
+const connection = document.getElementById("connection");
+const parts = [...document.querySelectorAll(".part")].map((element) => ({
+  element,
+  topics: element.dataset.topics.split(" "),
+  gap: GAP_MS[element.dataset.part] ?? 0,
+  asked: 0,
+  timer: 0,
+}));
+
+// --- time: the server's clock rules, whatever this machine believes ------------------------------------------
+
+let offset = Date.parse(document.body.dataset.now) - Date.now();
+const now = () => Date.now() + offset;
+
+function say(seconds) {
+  const past = seconds > 0;
+  const size = Math.abs(seconds);
+  if (size < 5) return words.now;
+  const [unit, length] = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]].find(([, each]) => size >= each);
+  const text = words[unit].replace("{n}", Math.floor(size / length));
+  return (past ? words.ago : words.in).replace("{t}", text);
+}
+
+function put(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+const hour = new Intl.DateTimeFormat("en-GB", {
+  timeZone: document.body.dataset.zone, hour: "2-digit", minute: "2-digit", second: "2-digit",
+});
+
+function tick() {
+  for (const each of document.querySelectorAll("time[data-ago]")) {
+    put(each, say(Math.trunc((now() - Date.parse(each.dateTime)) / 1000)));
+  }
+  for (const each of document.querySelectorAll("progress[data-start]")) {
+    const [start, end] = [Date.parse(each.dataset.start), Date.parse(each.dataset.end)];
+    each.value = Math.min(1, Math.max(0, (now() - start) / Math.max(1, end - start)));
+  }
+  put(document.getElementById("wall"), hour.format(now()));
+}
+
+// --- parts ---------------------------------------------------------------------------------------------------
+
+function refresh(part) {
+  if (part.timer) return;
+  const wait = Math.max(0, part.asked + part.gap - Date.now());
+  part.timer = setTimeout(() => {
+    part.timer = 0;
+    part.asked = Date.now();
+    part.element.dispatchEvent(new CustomEvent("refresh"));
+  }, wait);
+}
+
+function changed(topics) {
+  for (const part of parts) {
+    if (part.topics.some((topic) => topics.includes(topic))) refresh(part);
+  }
+}
+
+function partOf(event) {
+  return parts.find((part) => part.element === (event.detail?.ctx?.sourceElement ?? event.target));
+}
+
+document.addEventListener("htmx:after:swap", tick);
+document.addEventListener("htmx:error", (event) => {
+  const part = partOf(event);
+  if (part) setTimeout(refresh, RETRY_MS, part);
+});
+document.addEventListener("htmx:before:swap", (event) => {
+  const raw = event.detail?.ctx?.response?.raw;
+  const date = Date.parse(raw?.headers?.get("date") ?? "");
+  if (!Number.isNaN(date) && Math.abs(date - now()) > 5000) offset = date - Date.now();
+  if (raw && !raw.ok) {
+    event.preventDefault(); // an error is no news about the part: keep what is shown, and ask again
+    const part = partOf(event);
+    if (part) setTimeout(refresh, RETRY_MS, part);
+  }
+});
+
+// --- the stream ----------------------------------------------------------------------------------------------
+
+let stream = null;
+let heard = Date.now();
+let lostAt = 0;
+
+function show(state) {
+  if (connection.dataset.state === state) return;
+  connection.dataset.state = state;
+  document.body.classList.toggle("lost", state === "lost");
+  connection.querySelector(".label").textContent = connection.dataset[state];
+  connection.title = state === "lost" ? connection.dataset.since.replace("{at}", hour.format(lostAt)) : "";
+}
+
+function alive() {
+  heard = Date.now();
+  show("live");
+}
+
+function lost() {
+  if (connection.dataset.state !== "lost") lostAt = now();
+  show("lost");
+}
+
+function connect() {
+  stream?.close();
+  stream = new EventSource("/api/events");
+  heard = Date.now();
+  stream.addEventListener("changed", (event) => {
+    alive();
+    changed(JSON.parse(event.data).topics);
+  });
+  stream.addEventListener("ping", () => {
+    alive();
+    changed(["nodes"]); // "last heard of" moves on even when nothing else does
+  });
+  stream.addEventListener("error", () => {
+    lost();
+    // A refused stream is given up by the browser; a broken one it retries by itself.
+    if (stream.readyState === EventSource.CLOSED) setTimeout(connect, RETRY_MS);
+  });
+}
+
+function watch() {
+  tick();
+  if (Date.now() - heard > SILENT_MS) {
+    lost();
+    connect(); // half-open: the network went away without a word
+  }
+}
+
+function open(hash) {
+  const target = hash.length > 1 && document.getElementById(decodeURIComponent(hash.slice(1)));
+  const details = target && target.querySelector("details");
+  if (details) details.open = true;
+}
+
+addEventListener("hashchange", () => open(location.hash));
+addEventListener("pagehide", () => stream?.close());
+addEventListener("pageshow", (event) => { if (event.persisted) connect(); });
+open(location.hash);
+connect();
+setInterval(watch, 1000);
+tick();
