@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -14,7 +14,6 @@ from controller.adapters.store.sql import SqlStore
 from controller.domain.escalation import (
     AlertSettings,
     Channel,
-    Facts,
     OutboxRow,
     OutboxState,
     Person,
@@ -24,7 +23,8 @@ from controller.domain.faults import FaultRule, Severity, Text, Visit
 from controller.domain.incidents import Incident, IncidentState
 from controller.domain.outbox import Policy
 from controller.domain.site import Settings, Site
-from controller.ports import Clock, Notifier, NotifyError, Outgoing, Store
+from controller.domain.wording import Facts
+from controller.ports import Notifier, NotifyError, Outgoing, Store
 from controller.services.alerting import Alerting
 from controller.services.changes import Changes
 from tests.fakes import START, FakeClock, settle

@@ -32,9 +32,9 @@ WAITING = frozenset({OutboxState.PENDING, OutboxState.RETRY})
 class Policy:
     """How patiently messages are delivered. Seconds.
 
-    After the last step of `backoff_s` it repeats until a message is `give_up_s` old. A person gets `burst`
-    messages on one channel freely within `window_s`; after that one each `spacing_s`, which then
-    holds all that waits: never more than burst + window_s / spacing_s in any window.
+    The last step of `backoff_s` repeats until a message is `give_up_s` old. A person gets `burst` messages
+    on one channel freely within `window_s`, then one each `spacing_s`; when more wait than are free, they
+    go as one digest: never more than burst + window_s / spacing_s in any window.
     """
 
     backoff_s: tuple[float, ...] = (5, 15, 60, 300, 900)
@@ -100,23 +100,26 @@ def digest_of(sendings: Sequence[Sending], language: str, page_url: str) -> Send
     newest = ordered[-1]
     others = [sending.row.id for sending in ordered[:-1]]
     merged = (*others, *(id for sending in ordered for id in sending.merged))
-    subjects = [sending.row.subject for sending in ordered]
-    return Sending(newest.row, wording.digest(subjects, language, page_url), merged)
+    told = [(sending.row.incident, sending.row.subject) for sending in ordered]
+    return Sending(newest.row, wording.digest(told, language, page_url), merged)
 
 
 def next_slot(sent: Sequence[datetime], policy: Policy, now: datetime) -> datetime:
     """When the next message may go to a person who got messages at `sent`."""
-    start = now - timedelta(seconds=policy.window_s)
-    recent = [at for at in sent if at > start]
+    recent = _recent(sent, policy, now)
     if len(recent) < policy.burst:
         return now
     return max(now, max(recent) + timedelta(seconds=policy.spacing_s))
 
 
-def is_crowded(sent: Sequence[datetime], policy: Policy, now: datetime) -> bool:
-    """The free messages of this window are used up: what waits goes as one digest."""
+def is_crowded(waiting: int, sent: Sequence[datetime], policy: Policy, now: datetime) -> bool:
+    """More wait than may go freely in this window: they go as one digest."""
+    return waiting > max(0, policy.burst - len(_recent(sent, policy, now)))
+
+
+def _recent(sent: Sequence[datetime], policy: Policy, now: datetime) -> list[datetime]:
     start = now - timedelta(seconds=policy.window_s)
-    return sum(1 for at in sent if at > start) >= policy.burst
+    return [at for at in sent if at > start]
 
 
 def key_of(site: str, row: OutboxRow) -> str:

@@ -240,18 +240,23 @@ def combined(newest: Message, earlier: Sequence[str], language: str) -> Message:
     return Message(newest.subject, "\n".join(parts))
 
 
-def digest(subjects: Sequence[str], language: str, page_url: str) -> Message:
-    """Many messages in one: their subjects, oldest first."""
-    count = len(subjects)
+def digest(told: Sequence[tuple[int, str]], language: str, page_url: str) -> Message:
+    """Many messages in one: number and subject of each incident, oldest first."""
+    count = len(told)
     title = _say(language, f"[Tổng hợp] {count} tin báo sự cố", f"[Digest] {count} incident messages")
     why = _say(
         language,
-        "Nhiều tin trong thời gian ngắn nên được gộp lại. Chi tiết xem trên trang theo dõi.",
-        "Many messages in a short time were put into one. Details are on the page.",
+        "Nhiều tin trong thời gian ngắn nên được gộp lại:",
+        "Many messages in a short time were put into one:",
     )
-    lines = [why, "", *(f"- {text}" for text in subjects)]
-    if page_url:
-        lines += ["", _say(language, f"Trang theo dõi: {page_url}", f"Page: {page_url}")]
+    more = _say(language, "Chi tiết: loa incidents, hoặc trang theo dõi", "Details: loa incidents, or the page")
+    lines = [
+        why,
+        "",
+        *(f"- {_say(language, 'số', 'no.')} {number}: {text}" for number, text in told),
+        "",
+        f"{more} {page_url}".rstrip(),
+    ]
     return Message(title, "\n".join(lines))
 
 
@@ -285,7 +290,7 @@ def _joined(lines: Sequence[str | None]) -> str:
         if line is None or (line == "" and (not kept or kept[-1] == "")):
             continue
         kept.append(line)
-    return "\n".join(kept).strip()
+    return unicodedata.normalize("NFC", "\n".join(kept).strip())
 
 
 def _place(incident: Incident, facts: Facts, language: str) -> str:

@@ -295,9 +295,9 @@ class _Pick:
         return min([*held, *(due for due in upcoming if due > self.now)])
 
     def _crowd(self, chosen: Sending, ready: list[Sending], person: Person) -> Sending:
-        if not is_crowded(self.sent.get(person.id, ()), self.policy, self.now):
-            return chosen
         waiting = [sending for sending in ready if sending.row.recipient == person.id]
+        if not is_crowded(len(waiting), self.sent.get(person.id, ()), self.policy, self.now):
+            return chosen
         return digest_of(waiting, person.language, self.settings.alerts.page_url)
 
     def _claim(self, tx: Tx, person: Person, channel: Channel, sending: Sending) -> _Errand | datetime:

@@ -18,6 +18,9 @@ from controller.adapters.notify.threads import in_own_thread
 from controller.domain.escalation import Channel, Smtp
 from controller.ports import Clock, NotifyError, Outgoing
 
+WHOLE_S = 50.0
+"""Limit of one delivery, under the lease of its claim: a relay that dawdles at every step is given up."""
+
 
 class SmtpNotifier:
     """Sends to channels of kind "smtp", whose address is one mail address."""
@@ -30,7 +33,7 @@ class SmtpNotifier:
         """Returns when the relay took the message. NotifyError: permanent if it refused this recipient or
         this message for good, uncertain if it fell silent after it had the whole message."""
         mail = self._compose(channel.address, message)
-        await in_own_thread(lambda: _deliver(self._smtp, channel.address, mail), f"smtp {channel.address}")
+        await in_own_thread(lambda: _deliver(self._smtp, self._clock, channel.address, mail), "smtp")
 
     def _compose(self, to: str, message: Outgoing) -> bytes:
         mail = EmailMessage(policy=WIRE_FORMAT)
@@ -47,8 +50,8 @@ class SmtpNotifier:
         return mail.as_bytes()
 
 
-def _deliver(smtp: Smtp, to: str, mail: bytes) -> None:
-    dialogue = _Dialogue(smtp)
+def _deliver(smtp: Smtp, clock: Clock, to: str, mail: bytes) -> None:
+    dialogue = _Dialogue(smtp, clock)
     try:
         dialogue.lead(to, mail)
     except smtplib.SMTPResponseException as error:
@@ -63,8 +66,10 @@ class _Dialogue:
     """One delivery. `step` is where it stands, for the error's text; `handed` is True once the relay may have
     the whole message."""
 
-    def __init__(self, smtp: Smtp) -> None:
+    def __init__(self, smtp: Smtp, clock: Clock) -> None:
         self._smtp = smtp
+        self._clock = clock
+        self._end = clock.monotonic() + WHOLE_S
         self._server: smtplib.SMTP | None = None
         self.step = "connect"
         self.handed = False
@@ -72,18 +77,25 @@ class _Dialogue:
     def lead(self, to: str, mail: bytes) -> None:
         server = self._server = self._connect()
         self._log_in(server)
-        sender = str(Address(addr_spec=_bare(self._smtp.sender)))
-        self.step = "MAIL FROM"
-        _expect(server.mail(sender), 250)
-        self.step = "RCPT TO"
+        self._begin("MAIL FROM")
+        _expect(server.mail(_bare(self._smtp.sender)), 250)
+        self._begin("RCPT TO")
         _expect(server.rcpt(to), 250, 251)
-        self.step = "DATA"
+        self._begin("DATA")
         _expect(server.docmd("DATA"), 354)
         server.send(_dotted(mail))
+        self._begin("end of message")
         self.handed = True
         server.send(b".\r\n")
-        self.step = "end of message"
         _expect(server.getreply(), 250)
+
+    def _begin(self, step: str) -> None:
+        self.step = step
+        left = self._end - self._clock.monotonic()
+        if left <= 0:
+            raise TimeoutError(f"too slow: {WHOLE_S:.0f} s are over")
+        if self._server is not None and self._server.sock is not None:
+            self._server.sock.settimeout(min(left, self._smtp.timeout_s))
 
     def _connect(self) -> smtplib.SMTP:
         smtp, name = self._smtp, _domain(self._smtp.sender)
@@ -93,14 +105,14 @@ class _Dialogue:
         return smtplib.SMTP(smtp.host, smtp.port, local_hostname=name, timeout=smtp.timeout_s)
 
     def _log_in(self, server: smtplib.SMTP) -> None:
-        self.step = "EHLO"
+        self._begin("EHLO")
         server.ehlo_or_helo_if_needed()
         if self._smtp.tls == "starttls":
-            self.step = "STARTTLS"
+            self._begin("STARTTLS")
             _expect(server.starttls(context=ssl.create_default_context()), 220)
             server.ehlo_or_helo_if_needed()
         if self._smtp.username:
-            self.step = "login"
+            self._begin("login")
             server.login(self._smtp.username, self._smtp.password)
 
     def refused(self, code: int, text: bytes | str) -> NotifyError:
