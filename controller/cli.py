@@ -1,0 +1,127 @@
+"""The `loa` command: what there is, how it is called, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from controller.commands import air, base, demo, enroll, ledger, listen, plan, run, simulate, state
+from controller.commands.words import t
+
+EPILOG = t(
+    "Exit status: 0 fine, 1 problems or failure, 2 wrong usage, 3 no controller is running. "
+    "Language: LOA_LANG, LC_ALL or LANG (vi, en)."
+)
+
+app = typer.Typer(
+    name="loa",
+    help=t("Loa: announcements on time on every loudspeaker, and every fault told within seconds."),
+    epilog=EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+GlobalConfig = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", metavar="DIR", help=t("The configuration folder; ./config if not given.")),
+]
+
+
+@app.callback()
+def _globals(config: GlobalConfig = None) -> None:
+    if config is not None:
+        os.environ["LOA_CONFIG"] = str(config)  # where every command's own --config looks
+
+
+def _add(name: str, command: object, text: str, example: str, panel: str) -> None:
+    epilog = f"{t('Example')}: [bold]{example}[/bold]"
+    app.command(name, help=text, epilog=epilog, rich_help_panel=panel)(command)  # type: ignore[type-var]
+
+
+SEE, AIR, FIX, RUN = t("Plan and check"), t("On air"), t("State and repair"), t("Running it")
+
+_add("check", plan.check, t("Validate everything, listen to all audio, print all problems."), "loa check", SEE)
+_add(
+    "plan",
+    plan.plan,
+    t("What will sound where and when."),
+    "loa plan --from 2026-11-25 --days 2 --node na-meo-01",
+    SEE,
+)
+_add("say", air.say, t("Speak a text now."), 'loa say "Kính mời bà con đi tiêm chủng" --to na-meo', AIR)
+_add("play", air.play, t("Play an audio file now."), "loa play config/audio/thong-bao.wav --to all", AIR)
+_add("stop", air.stop, t("Silence what sounds now."), "loa stop --to na-meo", AIR)
+_add("log", ledger.log, t("What was really heard on one day."), "loa log --date 2026-11-24 --nodes", AIR)
+_add(
+    "why",
+    ledger.why,
+    t("The whole story of one airing: why it did or did not play."),
+    "loa why ban-tin-sang@2026-11-24T05:30 na-meo-01",
+    AIR,
+)
+_add("status", state.status, t("The whole on one screen."), "loa status", FIX)
+_add("nodes", state.nodes, t("Every node: alive, playing, its faults."), "loa nodes --json", FIX)
+_add("incidents", state.incidents, t("What is broken and what to do about it."), "loa incidents --all", FIX)
+_add("ack", state.ack, t("Take an incident: reminders stop."), "loa ack 12", FIX)
+_add("repaired", state.repaired, t("Say that it is mended."), 'loa repaired 12 --note "thay cầu chì"', FIX)
+_add("selftest", state.selftest, t("Let a node test its own parts."), "loa selftest na-meo-01", FIX)
+_add("run", run.run, t("The service."), "loa run", RUN)
+_add("enroll", enroll.enroll, t("Give a node its credentials."), "loa enroll na-meo-01", RUN)
+_add("listen", listen.listen, t("Decoded, verified messages as they pass."), "loa listen 'up/na-meo-01/#'", RUN)
+_add("simulate", simulate.simulate, t("Nodes in software, against any broker."), "loa simulate nodes/*.json", RUN)
+_add("inject", simulate.inject, t("Break a part of a simulated node."), "loa inject na-meo-01 amplifier", RUN)
+_add("mend", simulate.mend, t("Mend a part of a simulated node."), "loa mend na-meo-01 amplifier", RUN)
+_add("demo", demo.demo, t("A whole network on this machine."), "loa demo --for 60s", RUN)
+app.add_typer(
+    enroll.keys_app,
+    name="keys",
+    help=t("The keys that sign what nodes obey."),
+    epilog=f"{t('Example')}: [bold]loa keys new[/bold]",
+    rich_help_panel=RUN,
+)
+
+
+def main() -> None:
+    """The command's entry point. The only place where an unexpected error ends up."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    try:
+        app()
+    except base.Failure as failure:
+        _end(str(failure), failure.status)
+    except BrokenPipeError:
+        # who read our output has gone; Python must not complain about it when it flushes
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:  # noqa: BLE001 - the one place that reports what nobody expected
+        _end(t("this should not have happened: {error}; details are in {file}", error=_line(error), file=_report()))
+
+
+def _end(message: str, status: int = base.PROBLEMS) -> None:
+    base.complain(f"loa: {message}")
+    sys.exit(status)
+
+
+def _line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0][:200]
+
+
+def _report() -> str:
+    """Write the traceback of the current error to a file of its own; its path."""
+    import tempfile
+    import traceback
+
+    with tempfile.NamedTemporaryFile("w", prefix="loa-error-", suffix=".log", delete=False) as file:
+        file.write(f"{' '.join(sys.argv)}\n{traceback.format_exc()}")
+    return file.name
+
+
+if __name__ == "__main__":
+    main()

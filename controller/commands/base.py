@@ -1,0 +1,263 @@
+"""What every command shares: options, exit statuses, finding the running controller, printing.
+
+Only quick imports at the top: `loa --help` passes through here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from zoneinfo import ZoneInfo
+
+import typer
+
+from controller.commands.words import t
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from controller.adapters.store.sql import SqlStore
+    from controller.domain.site import Settings
+    from controller.services.reporting import Reporting
+
+OK, PROBLEMS, USAGE, NOT_RUNNING = 0, 1, 2, 3
+
+# as controller.runtime writes them, which is slow to import
+CONTROLLER_FILE = "controller.json"
+LOCK_FILE = "lock"
+TIMEOUT_S = 60.0
+
+ConfigOption = Annotated[
+    Path,
+    typer.Option("--config", "-c", envvar="LOA_CONFIG", metavar="DIR", help=t("The configuration folder.")),
+]
+FolderArgument = Annotated[
+    Path | None,
+    typer.Argument(metavar="[DIR]", help=t("The configuration folder; the same as --config."), show_default=False),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help=t("Print data as JSON."))]
+ToOption = Annotated[
+    list[str] | None,
+    typer.Option("--to", metavar="NAME", help=t("A commune, zone or node; may be given several times.")),
+]
+
+CONFIG = Path("config")
+
+
+class Failure(Exception):
+    """Ends the command: one line on the error output, and the exit status."""
+
+    def __init__(self, message: str, status: int = PROBLEMS) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@contextmanager
+def failing(*kinds: type[Exception]) -> Iterator[None]:
+    """Errors of these kinds say all there is to say: they end the command with their text."""
+    try:
+        yield
+    except kinds as error:
+        raise Failure(str(error)) from None
+
+
+# --- printing -----------------------------------------------------------------------------------------------
+
+
+def console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def print_json(data: object) -> None:
+    print(json.dumps(data, ensure_ascii=False, indent=2))
+
+
+def show(data: Any, as_json: bool, render: Callable[[Any], None]) -> None:
+    """Print `data` as JSON, or as `render` does for people."""
+    if as_json:
+        print_json(data)
+    else:
+        render(data)
+
+
+def table(*columns: str, title: str | None = None) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    return Table(*columns, title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+
+
+def complain(*lines: str) -> None:
+    for line in lines:
+        print(line, file=sys.stderr)
+
+
+def local(stamp: str | None, zone: ZoneInfo, pattern: str = "%d/%m %H:%M:%S") -> str:
+    """A wire time as the site's people read it; "-" when there is none."""
+    return datetime.fromisoformat(stamp).astimezone(zone).strftime(pattern) if stamp else "-"
+
+
+def day(written: str) -> date:
+    """A local day as people write it; Failure when it is none."""
+    try:
+        return date.fromisoformat(written)
+    except ValueError:
+        raise Failure(t("'{text}' is not a date; write it as 2026-11-25", text=written), USAGE) from None
+
+
+# --- configuration ------------------------------------------------------------------------------------------
+
+
+def load_settings(config: Path) -> Settings:
+    """The configuration, or Failure after all its problems were printed."""
+    from controller.settings import ConfigError, load
+
+    try:
+        return load(config)
+    except ConfigError as error:
+        complain(*map(str, error.problems))
+        raise Failure(t("{count} problem(s) in {folder}", count=len(error.problems), folder=config)) from None
+
+
+# --- the running controller ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Controller:
+    """The HTTP API of the controller that runs on this configuration."""
+
+    url: str
+    token: str
+    pid: int
+    listen: Mapping[str, Any]
+
+    @cached_property
+    def zone(self) -> ZoneInfo:
+        """The site's zone, as the controller has it."""
+        return ZoneInfo(self.get("status")["site"]["zone"])
+
+    def get(self, path: str, **params: Any) -> Any:
+        return self._ask("GET", path, params={name: value for name, value in params.items() if value is not None})
+
+    def post(self, path: str, **body: Any) -> Any:
+        return self._ask("POST", path, json={name: value for name, value in body.items() if value is not None})
+
+    def _ask(self, method: str, path: str, **more: Any) -> Any:
+        import httpx
+
+        headers = {"Authorization": f"Bearer {self.token}"}
+        try:
+            # trust_env off: a proxy for the outside world has no business between us and this machine
+            with httpx.Client(timeout=TIMEOUT_S, trust_env=False, headers=headers) as client:
+                answer = client.request(method, f"{self.url}/api/{path}", **more)
+        except httpx.HTTPError as error:
+            raise Failure(t("the controller at {url} does not answer: {error}", url=self.url, error=error)) from None
+        if answer.is_success:
+            return answer.json()
+        raise Failure(_refusal(answer))
+
+
+def _refusal(answer: Any) -> str:
+    try:
+        return str(answer.json()["error"])
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP {answer.status_code}: {answer.text[:200]}"
+
+
+def data_folder(config: Path) -> Path:
+    """Where the controller of `config` keeps its data. Found even while the configuration has mistakes: that is
+    when people ask for the status."""
+    from controller.settings import ConfigError, load
+
+    try:
+        return Path(load(config).site.data)
+    except ConfigError as error:
+        folder = _folder_in(config)
+        if folder is None:
+            complain(*map(str, error.problems))
+            raise Failure(t("{count} problem(s) in {folder}", count=len(error.problems), folder=config)) from None
+        return folder
+
+
+def _folder_in(config: Path) -> Path | None:
+    """`data` of a site.yaml that is readable, whatever is wrong beside it."""
+    import yaml
+
+    try:
+        written = yaml.safe_load((config / "site.yaml").read_text(encoding="utf-8"))
+        return (config / Path(str(written["data"])).expanduser()).absolute()
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):
+        return None
+
+
+def running(config: Path) -> Controller | None:
+    """The controller that runs on `config`, if one does."""
+    from controller.adapters.process import is_locked
+
+    data = data_folder(config)
+    if not is_locked(data / LOCK_FILE):
+        return None
+    try:
+        told = json.loads((data / CONTROLLER_FILE).read_text())
+        return Controller(told["url"], told["token"], told["pid"], told.get("listen", {}))
+    except FileNotFoundError:
+        raise Failure(t("the controller is starting or stopping; try again in a moment"), NOT_RUNNING) from None
+    except PermissionError as error:
+        raise Failure(t("{file} is for the user who runs the controller only", file=error.filename)) from None
+
+
+def controller(config: Path) -> Controller:
+    """The controller that runs on `config`, or Failure with NOT_RUNNING."""
+    found = running(config)
+    if found is None:
+        raise Failure(t("no controller is running on {config}; start it with: loa run", config=config), NOT_RUNNING)
+    return found
+
+
+def ask(config: Path, path: str, offline: Callable[[Reporting], Awaitable[Any]], **params: Any) -> tuple[Any, ZoneInfo]:
+    """The answer of the running controller, or of its database when none runs; and the site's zone."""
+    found = running(config)
+    if found is not None:
+        return found.get(path, **params), found.zone
+    settings = load_settings(config)
+    return read_store(settings, offline), settings.site.zone
+
+
+def read_store(settings: Settings, question: Callable[[Reporting], Awaitable[Any]]) -> Any:
+    """Answer `question` from the database alone."""
+    from controller.adapters.clock import SystemClock
+    from controller.services.reporting import Reporting
+
+    if settings.site.store_url.startswith("sqlite:///") and not Path(settings.site.store_url[10:]).exists():
+        raise Failure(t("nothing is recorded yet: {place} is not there", place=settings.site.store_url))
+
+    async def answer(store: SqlStore) -> Any:
+        return await question(Reporting(settings, store=store, clock=SystemClock()))
+
+    return with_store(settings, answer, read_only=True)
+
+
+def with_store(settings: Settings, work: Callable[[SqlStore], Awaitable[Any]], *, read_only: bool = False) -> Any:
+    """Run `work` on the opened database of `settings`."""
+    from controller.adapters.store.sql import SqlStore
+
+    async def main() -> Any:
+        store = SqlStore(settings.site.store_url, read_only=read_only)
+        await store.open()
+        try:
+            return await work(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(main())

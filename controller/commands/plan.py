@@ -1,0 +1,199 @@
+"""Before anything is on air: check, plan."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from controller.commands import base
+from controller.commands.base import CONFIG, ConfigOption, Failure, FolderArgument, JsonOption
+from controller.commands.words import t
+
+if TYPE_CHECKING:
+    from broadcasts.model import Broadcast, Occurrence
+    from broadcasts.timeline import Ready
+    from controller.domain.site import Settings
+
+AUDIO_FOLDER = "audio"
+"""As controller.runtime names it: what is rendered here need not be rendered again there."""
+
+
+class Format(StrEnum):
+    TABLE = "table"
+    JSON = "json"
+
+
+FromOption = Annotated[
+    str | None, typer.Option("--from", metavar="DATE", help=t("First local day, as 2026-11-25; now if not given."))
+]
+DaysOption = Annotated[int, typer.Option("--days", min=1, max=366, help=t("How many days."))]
+NodeOption = Annotated[str | None, typer.Option("--node", metavar="NODE", help=t("What this node plays only."))]
+FormatOption = Annotated[Format, typer.Option("--format", help=t("table for people, json for programs."))]
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """What listening to all audio gave. Lines carry the place of the broadcast."""
+
+    ready: tuple[Ready, ...]
+    refused: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def check(folder: FolderArgument = None, config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
+    config = folder or config
+    settings = base.load_settings(config)
+    rendering = render(settings)
+    found = {"problems": list(rendering.refused), "warnings": [*settings.warnings, *rendering.warnings]}
+    base.show(found, as_json, lambda _: base.complain(*rendering.refused, *_marked(found["warnings"])))
+    if rendering.refused:
+        raise Failure(t("{count} problem(s) in {folder}", count=len(rendering.refused), folder=config))
+    if not as_json:
+        nodes, broadcasts = len(settings.nodes), len(settings.broadcasts)
+        print(
+            t(
+                "{folder} is fine: {nodes} nodes, {broadcasts} broadcasts.",
+                folder=config,
+                nodes=nodes,
+                broadcasts=broadcasts,
+            )
+        )
+
+
+def _marked(warnings: Sequence[str]) -> list[str]:
+    return [t("warning: {text}", text=text) for text in warnings]
+
+
+def plan(
+    folder: FolderArgument = None,
+    first: FromOption = None,
+    days: DaysOption = 7,
+    node: NodeOption = None,
+    form: FormatOption = Format.TABLE,
+    config: ConfigOption = CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    from broadcasts.timeline import occurrences
+
+    settings = base.load_settings(folder or config)
+    if node is not None and node not in settings.nodes:
+        raise Failure(t("unknown node '{node}'", node=node))
+    start, end = _window(first, days, settings)
+    rendering = render(settings)
+    planned = [one for one in occurrences(rendering.ready, settings.site.zone, start, end) if _concerns(one, node)]
+    rows = [_row(one, settings) for one in planned]
+    base.show(rows, as_json or form is Format.JSON, _print_plan)
+    base.complain(*rendering.refused)
+    if rendering.refused:
+        raise Failure(t("{count} broadcast(s) are left out: their audio is refused", count=len(rendering.refused)))
+
+
+def _window(first: str | None, days: int, settings: Settings) -> tuple[datetime, datetime]:
+    zone = settings.site.zone
+    if first is None:
+        start = datetime.now(UTC).astimezone(zone)
+        day = start.date()
+    else:
+        day = base.day(first)
+        start = datetime(day.year, day.month, day.day, tzinfo=zone)
+    after = day + timedelta(days=days)
+    return start.astimezone(UTC), datetime(after.year, after.month, after.day, tzinfo=zone).astimezone(UTC)
+
+
+def _concerns(one: Occurrence, node: str | None) -> bool:
+    return node is None or node in one.nodes
+
+
+def _row(one: Occurrence, settings: Settings) -> dict[str, Any]:
+    zone = settings.site.zone
+    return {
+        "occurrence": one.id,
+        "broadcast": one.broadcast,
+        "title": one.title,
+        "start": one.start.astimezone(zone).isoformat(),
+        "end": one.end.astimezone(zone).isoformat(),
+        "priority": one.priority.value,
+        "to": list(settings.broadcasts[one.broadcast].to),
+        "except": list(settings.broadcasts[one.broadcast].exclude),
+        "nodes": list(one.nodes),
+    }
+
+
+def _print_plan(rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        print(t("Nothing is planned."))
+        return
+    grid = base.table(t("time"), t("length"), t("broadcast"), t("where"), t("nodes"))
+    for day, of_day in groupby(rows, key=lambda row: datetime.fromisoformat(row["start"]).date()):
+        grid.add_row(f"[bold]{day:%d/%m/%Y}[/bold]")
+        for row in of_day:
+            grid.add_row(*_cells(row))
+    base.console().print(grid)
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    start, end = (datetime.fromisoformat(row[key]) for key in ("start", "end"))
+    length = int((end - start).total_seconds() + 0.5)
+    where = ", ".join(row["to"]) + (f" - {', '.join(row['except'])}" if row["except"] else "")
+    title = f"{row['title']} [dim]{row['broadcast']}[/dim]"
+    return f"  {start:%H:%M}", f"{length // 60}:{length % 60:02}", title, where, str(len(row["nodes"]))
+
+
+# --- audio --------------------------------------------------------------------------------------------------
+
+
+def render(settings: Settings) -> Rendering:
+    """Render the audio of every broadcast, with a progress bar on a terminal; what was rendered before is quick."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    broadcasts = list(settings.broadcasts.values())
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task(t("listening to the audio"), total=len(broadcasts))
+        outcomes = asyncio.run(_render(settings, broadcasts, lambda: progress.advance(task)))
+    return _sorted_out(settings, broadcasts, outcomes)
+
+
+async def _render(settings: Settings, broadcasts: Sequence[Broadcast], step: Any) -> list[Any]:
+    from broadcasts.studio.errors import AudioRefused
+    from broadcasts.studio.library import Studio
+    from broadcasts.studio.targets import Targets
+
+    studio = Studio(Path(settings.site.data) / AUDIO_FOLDER, Targets(**asdict(settings.site.studio)))
+
+    async def one(broadcast: Broadcast) -> Any:
+        try:
+            return await studio.render(broadcast.play)
+        except AudioRefused as error:
+            return str(error)
+        finally:
+            step()
+
+    try:
+        return list(await asyncio.gather(*map(one, broadcasts)))
+    finally:
+        studio.close()
+
+
+def _sorted_out(settings: Settings, broadcasts: Sequence[Broadcast], outcomes: Sequence[Any]) -> Rendering:
+    from broadcasts.timeline import Ready
+
+    ready, refused, warnings = [], [], []
+    for broadcast, outcome in zip(broadcasts, outcomes, strict=True):
+        place = f"{broadcast.place}: broadcast '{broadcast.id}'"
+        if isinstance(outcome, str):
+            refused.append(f"{place}: {outcome}")
+        else:
+            ready.append(Ready(broadcast, outcome, settings.targets(broadcast.to, broadcast.exclude)))
+            warnings += [f"{place}: {text}" for text in outcome.warnings]
+    return Rendering(tuple(ready), tuple(refused), tuple(warnings))

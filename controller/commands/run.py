@@ -1,0 +1,56 @@
+"""The service itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+
+from controller.commands import base
+from controller.commands.base import CONFIG, ConfigOption, Failure, FolderArgument
+from controller.commands.words import t
+
+
+def run(folder: FolderArgument = None, config: ConfigOption = CONFIG) -> None:
+    config = folder or config
+    settings = base.load_settings(config)
+    set_up_logs()
+    from controller.adapters.broker import BrokerError
+    from controller.adapters.keys import KeyFault
+    from controller.adapters.process import AlreadyRunning
+    from controller.ports import StoreError
+    from controller.runtime import CannotStart, serve
+
+    try:
+        with base.failing(BrokerError, KeyFault, StoreError, CannotStart):
+            asyncio.run(serve(settings))
+    except AlreadyRunning:
+        raise Failure(t("a controller runs on {folder} already", folder=settings.site.data)) from None
+
+
+def set_up_logs() -> None:
+    """Lines for people on a terminal, JSON otherwise; the standard library's loggers in the same form."""
+    import structlog
+
+    pretty = sys.stderr.isatty()
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="%H:%M:%S" if pretty else "iso", utc=not pretty),
+    ]
+    renderer: structlog.typing.Processor
+    if pretty:
+        renderer = structlog.dev.ConsoleRenderer()
+    else:
+        shared.append(structlog.processors.format_exc_info)
+        renderer = structlog.processors.JSONRenderer(ensure_ascii=False)
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    formatter = structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)

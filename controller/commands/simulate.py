@@ -1,0 +1,116 @@
+"""Nodes in software: run them, break their parts, mend them."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from controller.commands import base, enroll
+from controller.commands.base import CONFIG, USAGE, ConfigOption, Failure, JsonOption
+from controller.commands.words import t
+
+FOLDER = "simulated"
+SOCKET = "control.sock"
+TIMEOUT_S = 10.0
+
+FilesArgument = Annotated[
+    list[Path] | None, typer.Argument(metavar="[FILE]...", help=t("Files that loa enroll wrote."), show_default=False)
+]
+NodesOption = Annotated[
+    int | None, typer.Option("--nodes", min=1, help=t("Enrol so many nodes of the configuration and run them."))
+]
+FolderOption = Annotated[
+    Path | None, typer.Option("--folder", metavar="DIR", help=t("Where the nodes keep what a node keeps."))
+]
+ListenOption = Annotated[
+    int, typer.Option("--listen", min=0, help=t("So many nodes write what they play as heard.wav."))
+]
+ControlOption = Annotated[
+    Path | None, typer.Option("--control", metavar="SOCKET", help=t("The control socket of the simulated nodes."))
+]
+NodeArgument = Annotated[str, typer.Argument(metavar="NODE")]
+FaultArgument = Annotated[str, typer.Argument(metavar="FAULT", help=t("A fault's code, as amplifier or line-open."))]
+
+
+def simulate(
+    files: FilesArgument = None,
+    nodes: NodesOption = None,
+    listen: ListenOption = 0,
+    folder: FolderOption = None,
+    control: ControlOption = None,
+    config: ConfigOption = CONFIG,
+) -> None:
+    if bool(files) == (nodes is not None):
+        raise Failure(t("give files that loa enroll wrote, or --nodes NUMBER"), USAGE)
+    home = folder or base.data_folder(config) / FOLDER
+    home.mkdir(parents=True, exist_ok=True)
+    enrolled = files or _enrolled(config, home, nodes or 0)
+    run_by_files = command(enrolled, home, listen=listen, control=control or home / SOCKET)
+    os.execv(run_by_files[0], run_by_files)  # noqa: S606 - the simulator is a program of its own
+
+
+def command(files: list[Path], folder: Path, *, listen: int, control: Path) -> list[str]:
+    """The simulator's command line. It knows the protocol and nothing of the controller."""
+    options = ["--folder", str(folder), "--listen", str(listen), "--control", str(control)]
+    return [sys.executable, "-m", "simulators", *options, *map(str, files)]
+
+
+def _enrolled(config: Path, home: Path, count: int) -> list[Path]:
+    """Files of `count` nodes; those without one are enrolled now, unless they are enrolled elsewhere."""
+    settings = base.load_settings(config)
+    files = {node: home / f"{node}.json" for node in list(settings.nodes)[:count]}
+    missing = {node: path for node, path in files.items() if not path.exists()}
+    if missing:
+        enroll.enroll_missing(settings, missing)
+        enroll.tell_controller(config)
+    found = [path for path in files.values() if path.exists()]
+    if not found:
+        raise Failure(t("all these nodes are enrolled elsewhere; give their files"))
+    return found
+
+
+def inject(
+    node: NodeArgument,
+    fault: FaultArgument,
+    control: ControlOption = None,
+    config: ConfigOption = CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    _do(config, control, {"do": "inject", "node": node, "fault": fault}, as_json)
+
+
+def mend(
+    node: NodeArgument,
+    fault: FaultArgument,
+    control: ControlOption = None,
+    config: ConfigOption = CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    _do(config, control, {"do": "mend", "node": node, "fault": fault}, as_json)
+
+
+def _do(config: Path, control: Path | None, order: dict[str, Any], as_json: bool) -> None:
+    answer = tell(control or base.data_folder(config) / FOLDER / SOCKET, order)
+    if not answer.get("ok"):
+        raise Failure(str(answer.get("error", answer)))
+    base.show(answer, as_json, lambda _: print(t("done")))
+
+
+def tell(control: Path, order: dict[str, Any]) -> dict[str, Any]:
+    """The simulator's answer to one order. Failure when no simulator listens there."""
+    with socket.socket(socket.AF_UNIX) as line:
+        line.settimeout(TIMEOUT_S)
+        try:
+            line.connect(str(control))
+            line.sendall(json.dumps(order).encode() + b"\n")
+            with line.makefile("rb") as answers:
+                answer: dict[str, Any] = json.loads(answers.readline())
+        except (OSError, ValueError) as error:
+            raise Failure(t("no simulator answers at {control}: {error}", control=control, error=error)) from None
+    return answer

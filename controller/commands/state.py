@@ -1,0 +1,141 @@
+"""What is going on and what was mended: status, nodes, incidents, ack, repaired, selftest."""
+
+from __future__ import annotations
+
+import getpass
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+import typer
+
+from controller.commands import base
+from controller.commands.base import CONFIG, ConfigOption, JsonOption
+from controller.commands.words import pick, t
+
+COLOURS = {
+    "online": "green",
+    "suspect": "yellow",
+    "offline": "red",
+    "unknown": "dim",
+    "critical": "bold red",
+    "major": "yellow",
+    "minor": "cyan",
+}
+
+IncidentArgument = Annotated[int, typer.Argument(metavar="ID", help=t("Number of the incident, see loa incidents."))]
+ByOption = Annotated[str, typer.Option("--by", metavar="NAME", help=t("Who says so; you, if not given."))]
+
+
+def status(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
+    data = base.controller(config).get("status")
+    base.show(data, as_json, _print_status)
+
+
+def _print_status(data: Any) -> None:
+    zone = ZoneInfo(data["site"]["zone"])
+    grid = base.table("", "", title=data["site"]["name"])
+    nodes = data["nodes"]
+    counts = [f"{_coloured(name, str(nodes[name]))} {t(name)}" for name in ("online", "suspect", "offline", "unknown")]
+    grid.add_row(t("nodes"), f"{nodes['total']}: " + ", ".join(counts))
+    open_ = data["incidents"]
+    grid.add_row(t("open incidents"), f"{open_['open']} ({open_['critical']} {t('critical')})")
+    grid.add_row(t("on air now"), str(data["air"]["on_air"]))
+    if coming := data["air"]["next"]:
+        grid.add_row(t("next"), f"{base.local(coming['start'], zone)}  {coming['title']}")
+    for problem in data["config"]["problems"]:
+        grid.add_row(f"[red]{t('configuration')}[/red]", _plain(problem))
+    for warning in data["config"]["warnings"]:
+        grid.add_row(f"[yellow]{t('configuration')}[/yellow]", _plain(warning))
+    base.console().print(grid)
+
+
+def nodes(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
+    found = base.controller(config)
+    base.show(found.get("nodes"), as_json, lambda data: _print_nodes(data, found.zone))
+
+
+def _print_nodes(data: Any, zone: ZoneInfo) -> None:
+    grid = base.table(t("commune"), t("node"), t("name"), t("state"), t("last heard"), t("playing"), t("faults"))
+    for commune in data["communes"]:
+        for node in commune["nodes"]:
+            grid.add_row(commune["name"], *_node_cells(node, zone))
+    base.console().print(grid)
+
+
+def _node_cells(node: Any, zone: ZoneInfo) -> tuple[str, ...]:
+    faults = ", ".join(_coloured(fault["severity"], pick(fault["title"])) for fault in node["faults"])
+    playing = node["playing"]["title"] if node["playing"] else ""
+    state = _coloured(node["state"], t(node["state"]))
+    return node["id"], node["name"], state, base.local(node["seen_at"], zone), playing, faults
+
+
+def incidents(
+    config: ConfigOption = CONFIG,
+    everything: Annotated[bool, typer.Option("--all", help=t("Closed ones of the last 30 days too."))] = False,
+    as_json: JsonOption = False,
+) -> None:
+    data, zone = base.ask(
+        config, "incidents", lambda reporting: reporting.incidents(everything), all=1 if everything else None
+    )
+    base.show(data, as_json, lambda data: _print_incidents(data, zone))
+
+
+def _print_incidents(data: Any, zone: ZoneInfo) -> None:
+    if not data["incidents"]:
+        base.console().print(t("No open incidents."))
+        return
+    columns = ("since", "where", "what", "severity", "state", "messages", "what to do")
+    grid = base.table("ID", *map(t, columns))
+    for each in data["incidents"]:
+        grid.add_row(*_incident_cells(each, zone))
+    base.console().print(grid)
+
+
+def _incident_cells(each: Any, zone: ZoneInfo) -> tuple[str, ...]:
+    what = pick(each["title"]) + (f" ({t('explained by')} {each['parent']})" if each["parent"] else "")
+    return (
+        str(each["id"]),
+        base.local(each["opened_at"], zone),
+        f"{each['subject_name']} [dim]{each['subject']}[/dim]",
+        what,
+        _coloured(each["severity"], pick(each["severity_name"])),
+        pick(each["state_name"]),
+        str(each["messages"]["sent"]),
+        pick(each["advice"]),
+    )
+
+
+def ack(id: IncidentArgument, by: ByOption = "", config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
+    data = base.controller(config).post(f"incidents/{id}/ack", by=by or getpass.getuser())
+    base.show(data, as_json, lambda _: print(t("Incident {id}: acknowledged.", id=id)))
+
+
+def repaired(
+    id: IncidentArgument,
+    note: Annotated[str, typer.Option("--note", help=t("What was done."))] = "",
+    by: ByOption = "",
+    config: ConfigOption = CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    data = base.controller(config).post(f"incidents/{id}/repaired", by=by or getpass.getuser(), note=note)
+    said = t("Incident {id}: repair noted. It closes when the node's own measurements are good again.", id=id)
+    base.show(data, as_json, lambda _: print(said))
+
+
+def selftest(
+    node: Annotated[str, typer.Argument(metavar="NODE")], config: ConfigOption = CONFIG, as_json: JsonOption = False
+) -> None:
+    data = base.controller(config).post(f"nodes/{node}/selftest")
+    said = t("{node}: self-test ordered; its result comes as a journal entry.", node=node)
+    base.show(data, as_json, lambda _: print(said))
+
+
+def _coloured(kind: str, text: str) -> str:
+    colour = COLOURS.get(kind)
+    return f"[{colour}]{text}[/{colour}]" if colour else text
+
+
+def _plain(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
