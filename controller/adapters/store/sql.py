@@ -75,12 +75,15 @@ class SqlStore:
     def _prepare_file(self) -> None:
         """A new database is readable by its owner only: it holds password hashes and addresses."""
         file = file_of(self._url)
-        if file is None or file.exists():
+        if file is None:
             return
-        if self._read_only:
-            raise StoreError(f"{self._where}: there is no database yet: start `loa run` first")
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+            if file.exists():
+                return
+            if not self._read_only:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+                return
         except OSError as error:
-            raise StoreError(f"{self._where}: cannot be created: {error.strerror}") from error
+            raise StoreError(f"{self._where}: cannot be opened: {error.strerror}; check the path and this user's rights") from error
+        raise StoreError(f"{self._where}: there is no database yet: start `loa run` first")
