@@ -29,7 +29,8 @@ class ApsTimer:
         self._scheduler.add_listener(self._report, EVENT_JOB_ERROR | EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
 
     def at(self, name: str, when: datetime, call: Callable[[], Awaitable[None]]) -> None:
-        self._scheduler.add_job(call, DateTrigger(when, timezone=UTC), id=name, name=name, replace_existing=True)
+        trigger = DateTrigger(when, timezone=UTC)
+        self._scheduler.add_job(_awaited, trigger, args=(call,), id=name, name=name, replace_existing=True)
 
     def cancel(self, name: str) -> None:
         try:
@@ -54,6 +55,11 @@ class ApsTimer:
                 self._on_error(event.job_id, error)
         elif event.job_id != "_tick":
             log.warning("timed work was not run", job=event.job_id, code=event.code)
+
+
+async def _awaited(call: Callable[[], Awaitable[None]]) -> None:
+    # It runs in a thread, and drops the coroutine, whatever is not itself an `async def`: a lambda, a partial.
+    await call()
 
 
 async def _tick() -> None:

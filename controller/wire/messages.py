@@ -20,6 +20,9 @@ MAX_PAYLOAD = 256 * 1024
 MAX_UP_PAYLOAD = 16 * 1024
 """Bytes; the limit for everything a node sends."""
 
+YEARS = range(1970, 2200)
+"""A node without a clock starts in 1970; beyond these a shift to local time can overflow."""
+
 Short = Annotated[str, Meta(max_length=200)]
 Name = Annotated[str, Meta(max_length=64)]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
@@ -253,7 +256,7 @@ _decoders: dict[type[Struct], msgspec.json.Decoder[Any]] = {}
 def decode(kind: type[M], payload: bytes, *, limit: int = MAX_UP_PAYLOAD) -> M:
     """Decode `payload` as a `kind`; WireError says in one line why it is not one.
 
-    Every time in the message must carry a zone; all times come back as UTC.
+    The message's own time (`at`) must carry a zone and lie in a year that calendars can still calculate with.
     """
     if len(payload) > limit:
         raise WireError(f"{len(payload)} bytes, limit is {limit}")
@@ -264,10 +267,22 @@ def decode(kind: type[M], payload: bytes, *, limit: int = MAX_UP_PAYLOAD) -> M:
         message: M = decoder.decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError, OverflowError) as error:
         raise WireError(str(error)) from None
-    at = getattr(message, "at", None)
-    if isinstance(at, datetime) and at.tzinfo is None:
-        raise WireError("time without zone - at `$.at`")
+    if (problem := _bad_time(getattr(message, "at", None))) or (problem := _bad_text(payload)):
+        raise WireError(problem)
     return message
+
+
+def _bad_time(at: object) -> str:
+    if not isinstance(at, datetime):
+        return ""
+    if at.tzinfo is None:
+        return "time without zone - at `$.at`"
+    return "" if at.year in YEARS else f"year {at.year} - at `$.at`"
+
+
+def _bad_text(payload: bytes) -> str:
+    # PostgreSQL cannot store it, and one such entry would keep a node's journal from ever being acknowledged.
+    return "text with U+0000" if b"\\u0000" in payload else ""
 
 
 def encode(message: Struct) -> bytes:

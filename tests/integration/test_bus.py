@@ -1,0 +1,162 @@
+"""The broker connection against a real Mosquitto: what it says is what happened."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from controller.adapters.broker import CONTROLLER, Broker
+from controller.adapters.clock import SystemClock
+from controller.adapters.credentials import hash_password
+from controller.adapters.mqtt import MqttBus, Will
+from controller.domain.site import Mqtt
+from controller.ports import NOBODY_SUBSCRIBED, BusDown, BusEvent, BusUp, Received
+
+ACCOUNTS = {name: hash_password("secret") for name in (CONTROLLER, "na-meo-01")}
+
+
+@pytest.fixture
+async def broker(tmp_path: Path) -> AsyncIterator[Broker]:
+    broker = Broker(tmp_path / "broker", root="loa/v1")
+    await broker.start(ACCOUNTS)
+    yield broker
+    await broker.stop()
+
+
+class Heard:
+    """A bus that runs, and what came over it."""
+
+    def __init__(self, broker: Broker, user: str, subscribe: str, will: Will | None = None) -> None:
+        access = Mqtt(host=broker.host, port=broker.port, username=user, password="secret")
+        self.bus = MqttBus(access, client_id=user, subscribe=subscribe, clock=SystemClock(), will=will)
+        self.events: list[BusEvent] = []
+        self._news = asyncio.Event()
+
+    async def __aenter__(self) -> Heard:
+        await self.bus.start()
+        self._task = asyncio.create_task(self._listen())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.bus.stop()
+        await self._task
+
+    async def _listen(self) -> None:
+        async for batch in self.bus.events():
+            self.events.extend(batch)
+            self._news.set()
+
+    async def until(self, condition: Callable[[BusEvent], bool]) -> BusEvent:
+        async with asyncio.timeout(20):
+            while not (found := [event for event in self.events if condition(event)]):
+                self._news.clear()
+                await self._news.wait()
+        return found[0]
+
+    async def up(self) -> None:
+        await self.until(lambda event: isinstance(event, BusUp))
+
+
+def controller(broker: Broker, will: Will | None = None) -> Heard:
+    return Heard(broker, CONTROLLER, "loa/v1/up/#", will)
+
+
+def node(broker: Broker) -> Heard:
+    return Heard(broker, "na-meo-01", "loa/v1/dn/na-meo-01/#")
+
+
+async def test_a_message_goes_both_ways_and_its_outcome_is_known(broker: Broker) -> None:
+    async with controller(broker) as ours, node(broker) as theirs:
+        await ours.up()
+        await theirs.up()
+        assert await ours.bus.publish("loa/v1/dn/na-meo-01/command", b"order", expiry_s=30) == ""
+        event = await theirs.until(lambda event: isinstance(event, Received))
+        assert isinstance(event, Received)
+        assert (event.payload, event.retain) == (b"order", False)
+        assert await theirs.bus.publish("loa/v1/up/na-meo-01/journal", b"{}") == ""
+        await ours.until(lambda event: isinstance(event, Received) and event.payload == b"{}")
+
+
+async def test_an_order_to_an_absent_node_is_known_to_have_reached_nobody(broker: Broker) -> None:
+    async with controller(broker) as ours:
+        await ours.up()
+        assert await ours.bus.publish("loa/v1/dn/na-meo-01/command", b"order") == NOBODY_SUBSCRIBED
+
+
+async def test_a_node_cannot_write_what_another_obeys(broker: Broker) -> None:
+    async with node(broker) as theirs:
+        await theirs.up()
+        assert "authorized" in (await theirs.bus.publish("loa/v1/dn/na-meo-02/command", b"forged")).lower()
+
+
+async def test_a_retained_document_waits_for_the_node(broker: Broker) -> None:
+    async with controller(broker) as ours:
+        await ours.up()
+        await ours.bus.publish("loa/v1/dn/na-meo-01/playlists", b"week", retain=True, expiry_s=3600)
+        async with node(broker) as theirs:
+            event = await theirs.until(lambda event: isinstance(event, Received))
+            assert isinstance(event, Received)
+            assert (event.payload, event.retain) == (b"week", True)
+
+
+async def test_nothing_is_queued_for_a_broker_that_is_away_and_its_return_is_told(broker: Broker) -> None:
+    async with controller(broker) as ours:
+        await ours.up()
+        await broker.stop()
+        await ours.until(lambda event: isinstance(event, BusDown))
+        assert await ours.bus.publish("loa/v1/dn/na-meo-01/command", b"order") == "not connected"
+        ours.events.clear()
+        await broker.start(ACCOUNTS)
+        await ours.up()
+        assert await ours.bus.publish("loa/v1/dn/na-meo-01/command", b"order") == NOBODY_SUBSCRIBED
+        assert not [event for event in ours.events if isinstance(event, Received)]
+
+
+async def test_a_wrong_password_is_told_and_tried_again(broker: Broker) -> None:
+    async with Heard(broker, "nobody", "loa/v1/up/#") as ours:
+        event = await ours.until(lambda event: isinstance(event, BusDown))
+        assert isinstance(event, BusDown)
+        assert "refused" in event.reason
+        assert not ours.bus.connected
+
+
+async def test_many_publishes_at_once_are_all_answered(broker: Broker) -> None:
+    async with controller(broker) as ours, node(broker) as theirs:
+        await ours.up()
+        await theirs.up()
+        orders = [ours.bus.publish("loa/v1/dn/na-meo-01/journal-ack", b"%d" % n) for n in range(1000)]
+        assert set(await asyncio.gather(*orders)) == {""}
+        await theirs.until(lambda event: isinstance(event, Received) and event.payload == b"999")
+        got = [int(event.payload) for event in theirs.events if isinstance(event, Received)]
+        assert got == list(range(1000))
+
+
+async def test_it_connects_in_a_process_with_more_than_1024_open_files(broker: Broker) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    taken = [os.open("/dev/null", os.O_RDONLY) for _ in range(1100)]
+    try:
+        async with controller(broker) as ours:
+            await ours.up()
+            assert await ours.bus.publish("loa/v1/dn/na-meo-01/command", b"order") == NOBODY_SUBSCRIBED
+    finally:
+        for number in taken:
+            os.close(number)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_the_will_tells_when_the_controller_is_gone_without_a_word(broker: Broker) -> None:
+    topic = "loa/v1/dn/na-meo-01/will"
+    async with node(broker) as theirs:
+        await theirs.up()
+        async with controller(broker, Will(topic, b"gone")) as ours:
+            await ours.up()
+            connection = ours.bus._client.socket()
+            assert connection is not None
+            connection.shutdown(2)
+            await theirs.until(lambda event: isinstance(event, Received) and event.payload == b"gone")
