@@ -1,0 +1,97 @@
+"""A folder of files -> Settings, or every mistake in it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from broadcasts.model import Broadcast
+from controller.domain.escalation import AlertSettings
+from controller.domain.faults import FaultRule
+from controller.domain.site import Settings, Site
+from controller.settings.context import Context
+from controller.settings.folder import Folder, open_folder
+from controller.settings.problems import Problems
+from controller.settings.schema import alerts, broadcasts, faults, nodes, site
+from controller.settings.schema.nodes import Network
+
+
+def load(folder: str | Path, *, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read and validate the configuration in `folder`.
+
+    Raises ConfigError with every mistake of every file, by file and line; nothing else, whatever the files
+    hold. `environ` is where `env:NAME` secrets are looked up.
+    """
+    problems = Problems()
+    opened = open_folder(folder, problems)
+    context = Context(opened.path, environ)
+    place, network = _site(opened, context), _network(opened, context)
+    queued = _broadcasts(opened, context, network)
+    rules, told = _faults(opened, context), _alerts(opened, context)
+    problems.raise_if_any()
+    assert place is not None
+    assert network is not None
+    assert told is not None
+    return Settings(
+        folder=str(opened.path),
+        site=place,
+        nodes=network.nodes,
+        zones=network.zones,
+        broadcasts=queued,
+        faults=rules,
+        alerts=told,
+        warnings=tuple(_warnings(network, told)),
+        digest=opened.digest(context.files),
+        files=tuple(str(path) for path in (*opened.files, *sorted(context.files))),
+    )
+
+
+def _site(opened: Folder, context: Context) -> Site | None:
+    sheet = opened.sheets.get("site.yaml")
+    return site.read(sheet, context) if sheet else None
+
+
+def _network(opened: Folder, context: Context) -> Network | None:
+    sheet = opened.sheets.get("nodes.yaml")
+    if sheet is None:
+        return None
+    context.names = nodes.names_in(sheet)
+    return nodes.read(sheet, context)
+
+
+def _broadcasts(opened: Folder, context: Context, network: Network | None) -> dict[str, Broadcast]:
+    found: dict[str, Broadcast] = {}
+    first: dict[str, str] = {}
+    for file, sheet in opened.sheets.items():
+        if file.startswith("broadcasts"):
+            for broadcast in broadcasts.read(sheet, context, first):
+                found[broadcast.id] = broadcast
+    return found
+
+
+def _faults(opened: Folder, context: Context) -> tuple[FaultRule, ...]:
+    sheet = opened.sheets.get("faults.yaml")
+    return faults.read(sheet, context) if sheet else ()
+
+
+def _alerts(opened: Folder, context: Context) -> AlertSettings | None:
+    sheet = opened.sheets.get("alerts.yaml")
+    return alerts.read(sheet, context) if sheet else None
+
+
+def _warnings(network: Network, told: AlertSettings) -> list[str]:
+    """What is allowed and hardly meant."""
+    warnings = [
+        f"nodes.yaml: commune '{zone.id}' has no node"
+        for zone in network.zones.values()
+        if zone.is_commune and not zone.nodes
+    ]
+    everywhere = any(not person.communes for person in told.people)
+    served = {name for person in told.people for name in person.communes}
+    warnings += [
+        f"alerts.yaml: nobody is told about faults in commune '{zone.id}'"
+        for zone in network.zones.values()
+        if zone.is_commune and not everywhere and zone.id not in served
+    ]
+    return warnings

@@ -1,0 +1,190 @@
+"""alerts.yaml: who is told about faults, and how."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+
+from controller.adapters.notify.apprise import check_url
+from controller.domain.escalation import AlertSettings, Channel, Person, Smtp
+from controller.domain.faults import Severity
+from controller.settings import values
+from controller.settings.context import CommuneName, Context, Secret
+from controller.settings.schema.site import Language
+from controller.settings.sheet import Sheet, Steps, Strict
+from controller.settings.suggest import did_you_mean, shown
+from controller.settings.values import Id, Line, MailAddress, Many, Port, WebAddress
+from controller.settings.yaml_source import Map
+
+Wait = Annotated[timedelta, BeforeValidator(values.duration("0s", "24h"))]
+
+
+def _tls(value: Any) -> str:
+    return values.one_of(value, ("none", "starttls", "tls"), "tls")
+
+
+def _phone(value: Any) -> str:
+    text = values.line(value)
+    if re.fullmatch(r"\+?[0-9][0-9 .-]{2,19}", text):
+        return text
+    raise ValueError(f"{shown(text)} is no phone number")
+
+
+class SmtpIn(Strict):
+    host: Line
+    port: Port = 25
+    sender: MailAddress
+    username: Line = ""
+    password: Secret = ""
+    tls: Annotated[str, BeforeValidator(_tls)] = "none"
+    timeout: Annotated[timedelta, BeforeValidator(values.duration("1s", "2m"))] = timedelta(seconds=20)
+
+
+class WaitIn(Strict):
+    critical: Wait = timedelta(seconds=15)
+    other: Wait = timedelta(seconds=30)
+
+
+class SilenceIn(Strict):
+    told_after: Wait = timedelta(seconds=300)
+    told_after_if_due: Wait = timedelta(seconds=90)
+
+
+class MailIn(Strict):
+    smtp: MailAddress
+
+
+class WebhookIn(Strict):
+    webhook: WebAddress
+    secret: Secret = ""
+
+
+class AppriseIn(Strict):
+    apprise: Secret
+
+
+ChannelIn = MailIn | WebhookIn | AppriseIn
+CHANNELS: dict[str, type[ChannelIn]] = {"smtp": MailIn, "webhook": WebhookIn, "apprise": AppriseIn}
+
+
+class PersonIn(Strict):
+    id: Id
+    name: Line
+    language: Language = "vi"
+    phone: Annotated[str, BeforeValidator(_phone)] = ""
+    communes: Many[CommuneName] = ()
+    severities: Many[Annotated[Severity, BeforeValidator(values.choice(Severity, "severity"))]] = tuple(Severity)
+    channels: Many[Any]
+
+
+class AlertsIn(Strict):
+    page_url: WebAddress = ""
+    smtp: SmtpIn | None = None
+    wait: WaitIn = WaitIn()
+    silence: SilenceIn = SilenceIn()
+    people: tuple[Any, ...]
+
+
+def read(sheet: Sheet, context: Context) -> AlertSettings | None:
+    """Who is told and how, or None after the mistakes were recorded."""
+    given = sheet.read(AlertsIn, (), context)
+    people: dict[str, Person | None] = {}
+    for steps, block in sheet.blocks("people"):
+        _check_id(sheet, steps, block, people)
+        person = _person(sheet, steps, block, context)
+        people.setdefault(str(block.get("id")), person)
+    if given is None:
+        return None
+    return AlertSettings(
+        people=tuple(person for person in people.values() if person),
+        smtp=_smtp(given.smtp) if given.smtp else None,
+        wait_critical_s=given.wait.critical.total_seconds(),
+        wait_other_s=given.wait.other.total_seconds(),
+        link_told_s=given.silence.told_after.total_seconds(),
+        link_told_urgent_s=given.silence.told_after_if_due.total_seconds(),
+        page_url=given.page_url,
+    )
+
+
+def _check_id(sheet: Sheet, steps: Steps, block: Map, people: dict[str, Person | None]) -> None:
+    if block.get("id") in people:
+        sheet.problem((*steps, "id"), f"person {shown(block['id'])} is there already")
+
+
+def _person(sheet: Sheet, steps: Steps, block: Map, context: Context) -> Person | None:
+    channels = [_channel(sheet, inner, entry, context) for inner, entry in _entries(steps, block)]
+    given = sheet.read(PersonIn, steps, context)
+    if given is None:
+        return None
+    return Person(
+        id=given.id,
+        name=given.name,
+        language=given.language,
+        channels=tuple(channel for channel in channels if channel),
+        communes=frozenset(given.communes),
+        severities=frozenset(given.severities),
+        phone=given.phone,
+    )
+
+
+def _entries(steps: Steps, block: Map) -> list[tuple[Steps, Any]]:
+    channels = block.get("channels")
+    if isinstance(channels, list):
+        return [((*steps, "channels", number), entry) for number, entry in enumerate(channels)]
+    return [((*steps, "channels"), channels)] if channels is not None else []
+
+
+def _channel(sheet: Sheet, steps: Steps, entry: Any, context: Context) -> Channel | None:
+    kinds = [key for key in entry if key in CHANNELS] if isinstance(entry, dict) else []
+    if len(kinds) != 1:
+        _explain_channel(sheet, steps, entry, kinds)
+        return None
+    given = sheet.read(CHANNELS[kinds[0]], steps, context)
+    match given:
+        case MailIn():
+            return _mail(sheet, steps, given)
+        case WebhookIn():
+            return Channel("webhook", given.webhook, given.secret)
+        case AppriseIn():
+            return _apprise(sheet, steps, given)
+    return None
+
+
+def _explain_channel(sheet: Sheet, steps: Steps, entry: Any, kinds: list[str]) -> None:
+    if len(kinds) > 1:
+        message = f"'{kinds[0]}' and '{kinds[1]}' in one entry: give each a '-' of its own"
+        sheet.problem((*steps, kinds[1]), message, at_key=True)
+    elif isinstance(entry, dict) and entry:
+        key = next(iter(entry))
+        hint = did_you_mean(key, CHANNELS)
+        sheet.problem((*steps, key), f"unknown channel {shown(key)}: one of {', '.join(CHANNELS)}{hint}", at_key=True)
+    else:
+        what = "nothing" if entry is None else shown(entry)
+        sheet.problem(steps, f"'smtp:', 'webhook:' or 'apprise:' is wanted here, not {what}")
+
+
+def _mail(sheet: Sheet, steps: Steps, given: MailIn) -> Channel:
+    if "smtp" not in sheet.root:
+        sheet.problem((*steps, "smtp"), "a mail address, but there is no relay: add 'smtp:' with host and sender")
+    return Channel("smtp", given.smtp)
+
+
+def _apprise(sheet: Sheet, steps: Steps, given: AppriseIn) -> Channel:
+    if reason := check_url(given.apprise):
+        sheet.problem((*steps, "apprise"), reason)
+    return Channel("apprise", given.apprise)
+
+
+def _smtp(given: SmtpIn) -> Smtp:
+    return Smtp(
+        host=given.host,
+        port=given.port,
+        sender=given.sender,
+        username=given.username,
+        password=given.password,
+        tls=given.tls,
+        timeout_s=given.timeout.total_seconds(),
+    )

@@ -1,0 +1,265 @@
+"""broadcasts.yaml and broadcasts/*.yaml: what sounds, where, when."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
+
+from broadcasts.model import (
+    EVERY_DAY,
+    Broadcast,
+    Chime,
+    File,
+    IfLate,
+    InterruptAction,
+    Item,
+    LateAction,
+    Level,
+    Pause,
+    Priority,
+    Say,
+    Stream,
+    Weekday,
+)
+from broadcasts.recurrence import instant
+from controller.settings import values
+from controller.settings.context import Context, Target, of
+from controller.settings.schema.site import Voice
+from controller.settings.sheet import Sheet, Steps, Strict
+from controller.settings.suggest import did_you_mean, shown
+from controller.settings.values import Day, Id, Line, Many, Moment, Prose, TimeOfDay, one_or_many
+from controller.settings.yaml_source import Map
+
+CHIMES = ("open", "close", "alarm")
+DEFAULT_VOLUME = 70
+
+
+def _volume(value: Any, info: ValidationInfo) -> int:
+    volume = values.whole(1, 100)(value)
+    limit = of(info).volume_max
+    if volume > limit and info.data.get("priority") is not Priority.EMERGENCY:
+        raise ValueError(f"volume '{volume}' is over the site's volume_max of {limit}")
+    return volume
+
+
+def _audio(value: Any, info: ValidationInfo) -> str:
+    """The absolute path of an audio file that lies in the configuration folder."""
+    text, context = values.line(value), of(info)
+    path = Path(os.path.abspath(context.folder / text))
+    try:
+        inside = path.resolve().is_relative_to(context.folder.resolve())
+        if not inside:
+            raise ValueError(f"file {shown(text)} lies outside of the configuration folder")
+        if not path.exists():
+            raise ValueError(f"no file {shown(text)}{_near_file(path, context)}")
+        if not path.is_file():
+            raise ValueError(f"{shown(text)} is a folder, not an audio file")
+    except OSError as error:
+        raise ValueError(f"file {shown(text)} cannot be read: {(error.strerror or '').lower()}") from None
+    context.files.add(path)
+    return str(path)
+
+
+def _near_file(path: Path, context: Context) -> str:
+    if not path.parent.is_dir():
+        return ""
+    near = did_you_mean(path.name, os.listdir(path.parent))
+    folder = path.parent.relative_to(context.folder).as_posix()
+    return near.replace("mean '", f"mean '{folder}/") if folder != "." else near
+
+
+Audio = Annotated[str, BeforeValidator(_audio)]
+
+
+class ChimeIn(Strict):
+    chime: Annotated[str, BeforeValidator(lambda value: values.one_of(value, CHIMES, "chime"))]
+
+
+class FileIn(Strict):
+    file: Audio
+
+
+class SayIn(Strict):
+    say: Prose
+    voice: Voice = ""
+
+
+class PauseIn(Strict):
+    pause: Annotated[timedelta, BeforeValidator(values.duration("100ms", "10m"))]
+
+
+class StreamIn(Strict):
+    stream: values.WebAddress
+    length: Annotated[timedelta, BeforeValidator(values.duration("10s", "12h"))] = Field(alias="for")
+    fallback: Audio | None = None
+    on_silence: Annotated[timedelta, BeforeValidator(values.duration("5s", "5m"))] = timedelta(seconds=20)
+
+
+ItemIn = ChimeIn | FileIn | SayIn | PauseIn | StreamIn
+ITEMS: dict[str, type[ItemIn]] = {
+    "chime": ChimeIn,
+    "file": FileIn,
+    "say": SayIn,
+    "pause": PauseIn,
+    "stream": StreamIn,
+}
+
+
+class IfLateIn(Strict):
+    do: Annotated[LateAction, BeforeValidator(values.choice(LateAction, "if_late"))]
+    within: Annotated[timedelta, BeforeValidator(values.duration("0s", "12h"))] = timedelta(minutes=10)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_word(cls, value: Any) -> Any:
+        return {"do": value} if isinstance(value, str) else value
+
+
+class BroadcastIn(Strict):
+    id: Id
+    title: Line
+    to: Many[Target]
+    exclude: Many[Target] = Field(alias="except", default=())
+    at: Many[TimeOfDay] = ()
+    days: Many[Annotated[frozenset[Weekday], BeforeValidator(values.weekdays)]] = (EVERY_DAY,)
+    first: Day | None = Field(alias="from", default=None)
+    last: Day | None = Field(alias="until", default=None)
+    once: Many[Moment] = ()
+    priority: Annotated[Priority, BeforeValidator(values.choice(Priority, "priority"))] = Priority.NORMAL
+    level: Annotated[Level, BeforeValidator(values.choice(Level, "level"))] = Level.DISTRICT
+    volume: Annotated[int, BeforeValidator(_volume)] | None = None
+    if_late: IfLateIn = IfLateIn(do=LateAction.JOIN)
+    if_interrupted: Annotated[InterruptAction, BeforeValidator(values.choice(InterruptAction, "if_interrupted"))] = (
+        InterruptAction.RESUME
+    )
+    play: Many[Any]
+
+
+class BroadcastsIn(Strict):
+    broadcasts: tuple[Any, ...]
+
+
+def read(sheet: Sheet, context: Context, first: dict[str, str]) -> Iterator[Broadcast]:
+    """The broadcasts of one file without mistakes. `first`: where each id was given first, over all files."""
+    sheet.read(BroadcastsIn, (), context)
+    for steps, block in sheet.blocks("broadcasts"):
+        _check_id(sheet, steps, block, first)
+        _check_schedule(sheet, steps, block)
+        items = [_item(sheet, inner, entry, context) for inner, entry in _entries(sheet, steps, block)]
+        given = sheet.read(BroadcastIn, steps, context)
+        if given is not None and None not in items:
+            yield _broadcast(given, [item for item in items if item], context, f"{sheet.name}:{_line(sheet, steps)}")
+
+
+def _line(sheet: Sheet, steps: Steps) -> int:
+    return sheet.place(steps).line
+
+
+def _check_id(sheet: Sheet, steps: Steps, block: Map, first: dict[str, str]) -> None:
+    name = block.get("id")
+    if not isinstance(name, str):
+        return
+    if name in first:
+        sheet.problem((*steps, "id"), f"broadcast {shown(name)} is there already, in {first[name]}")
+    first.setdefault(name, f"{sheet.name}:{_line(sheet, (*steps, 'id'))}")
+
+
+def _check_schedule(sheet: Sheet, steps: Steps, block: Map) -> None:
+    """What no key can say by itself: that it would never sound."""
+    if "at" not in block and "once" not in block:
+        sheet.problem(steps, "neither 'at' nor 'once': this would never sound")
+    for key in ("days", "from", "until"):
+        if key in block and "at" not in block and "once" in block:
+            sheet.problem((*steps, key), f"'{key}' has no meaning for 'once', only for 'at'", at_key=True)
+    try:
+        begin, end = values.day(block.get("from")), values.day(block.get("until"))
+    except ValueError:
+        return
+    if begin > end:
+        sheet.problem((*steps, "until"), f"'{end}' is before 'from' ({begin}): this would never sound")
+    elif not _has_day(block, begin, (end - begin).days):
+        sheet.problem((*steps, "days"), f"none of these days is between {begin} and {end}: this would never sound")
+
+
+def _has_day(block: Map, begin: Any, length: int) -> bool:
+    try:
+        days = [values.weekdays(word) for word in one_or_many(block.get("days", "every day"))]
+    except ValueError:
+        return True
+    between = {Weekday((begin.weekday() + n) % 7) for n in range(min(length + 1, 7))}
+    return bool(frozenset().union(*days) & between)
+
+
+def _entries(sheet: Sheet, steps: Steps, block: Map) -> Iterator[tuple[Steps, Any]]:
+    play = block.get("play")
+    if isinstance(play, list):
+        yield from (((*steps, "play", number), entry) for number, entry in enumerate(play))
+    elif play is not None:
+        yield (*steps, "play"), play
+
+
+def _item(sheet: Sheet, steps: Steps, entry: Any, context: Context) -> Item | None:
+    if not isinstance(entry, dict):
+        what = "nothing" if entry is None else shown(entry)
+        hint = f" (did you mean 'chime: {entry}'?)" if entry in CHIMES else ""
+        sheet.problem(steps, f"'chime:', 'file:', 'say:', 'pause:' or 'stream:' is wanted here, not {what}{hint}")
+        return None
+    kinds = [key for key in entry if key in ITEMS]
+    if len(kinds) > 1:
+        message = f"'{kinds[0]}' and '{kinds[1]}' in one entry: give each a '-' of its own"
+        sheet.problem((*steps, kinds[1]), message, at_key=True)
+        return None
+    if not kinds:
+        key = next(iter(entry), "")
+        hint = did_you_mean(key, ITEMS)
+        message = f"unknown play item {shown(key)}: one of {', '.join(ITEMS)}{hint}"
+        sheet.problem((*steps, key), message, at_key=True)
+        return None
+    given = sheet.read(ITEMS[kinds[0]], steps, context)
+    return _made(given, context) if given else None
+
+
+def _made(given: ItemIn, context: Context) -> Item:
+    match given:
+        case ChimeIn():
+            return Chime(given.chime)
+        case FileIn():
+            return File(given.file)
+        case SayIn():
+            return Say(given.say, given.voice or context.voice)
+        case PauseIn():
+            return Pause(_ms(given.pause))
+        case StreamIn():
+            fallback = File(given.fallback) if given.fallback else None
+            return Stream(given.stream, _ms(given.length), fallback, int(given.on_silence.total_seconds()))
+
+
+def _ms(length: timedelta) -> int:
+    return round(length.total_seconds() * 1000)
+
+
+def _broadcast(given: BroadcastIn, items: list[Item], context: Context, place: str) -> Broadcast:
+    volume = given.volume if given.volume is not None else min(DEFAULT_VOLUME, context.volume_max)
+    return Broadcast(
+        id=given.id,
+        title=given.title,
+        to=tuple(given.to),
+        play=tuple(items),
+        exclude=tuple(given.exclude),
+        at=tuple(sorted(set(given.at))),
+        days=frozenset().union(*given.days),
+        first=given.first,
+        last=given.last,
+        once=tuple(sorted({instant(local, context.zone) for local in given.once})),
+        priority=given.priority,
+        level=given.level,
+        volume=volume,
+        if_late=IfLate(given.if_late.do, int(given.if_late.within.total_seconds())),
+        if_interrupted=given.if_interrupted,
+        place=place,
+    )

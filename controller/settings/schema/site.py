@@ -1,0 +1,179 @@
+"""site.yaml: who we are, where Loa keeps its data, and the three servers it talks through."""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import BeforeValidator, ValidationInfo
+
+from controller.domain.site import Http, Mqtt, Site, StudioSettings
+from controller.settings.context import Context, Secret, of
+from controller.settings.sheet import Sheet, Strict
+from controller.settings.suggest import did_you_mean, shown
+from controller.settings.values import (
+    AnyPort,
+    Flag,
+    Id,
+    Line,
+    Port,
+    Volume,
+    WebAddress,
+    duration,
+    line,
+    number,
+    one_of,
+    whole,
+)
+
+VOICES = ("vi", "vi-vn-x-central", "vi-vn-x-south")
+"""Names the speech adapter knows."""
+
+_MQTT, _HTTP, _STUDIO = Mqtt(), Http(), StudioSettings()
+_NOT_ON_THE_NET = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, never bound
+
+
+def _timezone(value: Any) -> ZoneInfo:
+    text = line(value)
+    try:
+        return ZoneInfo(text)
+    except (OSError, ValueError):
+        hint = did_you_mean(text, available_timezones())
+        raise ValueError(f"unknown timezone {shown(text)}{hint}") from None
+
+
+def _root(value: Any) -> str:
+    text = line(value)
+    if re.fullmatch(r"[A-Za-z0-9._-]{1,40}(/[A-Za-z0-9._-]{1,40}){0,5}", text):
+        return text
+    raise ValueError(f"{shown(text)} is no topic root like loa/v1: letters, digits and '-' between single '/'")
+
+
+def _inside(value: Any, info: ValidationInfo) -> str:
+    return os.path.abspath(of(info).folder / os.path.expanduser(line(value)))
+
+
+def _language(value: Any) -> str:
+    return one_of(value, ("vi", "en"), "language")
+
+
+def voice(value: Any) -> str:
+    """The name of a voice that can be spoken with."""
+    return one_of(value, VOICES, "voice")
+
+
+LocalPath = Annotated[str, BeforeValidator(_inside)]
+Language = Annotated[str, BeforeValidator(_language)]
+Voice = Annotated[str, BeforeValidator(voice)]
+
+
+class MqttIn(Strict):
+    host: Line = _MQTT.host
+    port: AnyPort = _MQTT.port
+    root: Annotated[str, BeforeValidator(_root)] = _MQTT.root
+    managed: Flag = _MQTT.managed
+    tls: Flag = _MQTT.tls
+    ca: LocalPath | None = None
+    username: Line = ""
+    password: Secret = ""
+
+
+class HttpIn(Strict):
+    host: Line = _HTTP.host
+    port: AnyPort = _HTTP.port
+    public_url: WebAddress = ""
+
+
+class StudioIn(Strict):
+    loudness_lufs: Annotated[float, BeforeValidator(number(-40, -8))] = _STUDIO.loudness_lufs
+    true_peak_dbtp: Annotated[float, BeforeValidator(number(-12, 0))] = _STUDIO.true_peak_dbtp
+    highpass_hz: Annotated[int, BeforeValidator(whole(0, 1000))] = _STUDIO.highpass_hz
+    bitrate_kbps: Annotated[int, BeforeValidator(whole(8, 128))] = _STUDIO.bitrate_kbps
+    voice: Voice = _STUDIO.voice
+    words_per_minute: Annotated[int, BeforeValidator(whole(80, 300))] = _STUDIO.words_per_minute
+    max_item: Annotated[timedelta, BeforeValidator(duration("1s", "24h"))] = timedelta(hours=3)
+    assemble_up_to: Annotated[timedelta, BeforeValidator(duration("10s", "15m"))] = timedelta(minutes=3)
+    ffmpeg: LocalPath | None = None
+
+
+class SiteIn(Strict):
+    id: Id
+    name: Line
+    timezone: Annotated[ZoneInfo, BeforeValidator(_timezone)]
+    language: Language = "vi"
+    data: LocalPath
+    store: Secret = ""
+    horizon: Annotated[timedelta, BeforeValidator(duration("1d", "31d"))] = timedelta(days=7)
+    heartbeat: Annotated[timedelta, BeforeValidator(duration("1s", "5m"))] = timedelta(seconds=10)
+    volume_max: Volume = 100
+    mqtt: MqttIn = MqttIn()
+    http: HttpIn = HttpIn()
+    studio: StudioIn = StudioIn()
+
+
+def read(sheet: Sheet, context: Context) -> Site | None:
+    """The site, or None after its mistakes were recorded. Tells `context` the zone and the loudest volume."""
+    _check_public_url(sheet)
+    given = sheet.read(SiteIn, (), context)
+    if given is None:
+        return None
+    context.zone, context.volume_max, context.voice = given.timezone, given.volume_max, given.studio.voice
+    return _site(given)
+
+
+def _check_public_url(sheet: Sheet) -> None:
+    http = sheet.root.get("http")
+    if isinstance(http, dict) and http.get("host") in _NOT_ON_THE_NET and "public_url" not in http:
+        message = "nodes cannot fetch from every address at once: add http.public_url, the one they reach"
+        sheet.problem(("http", "host"), message)
+
+
+def _site(given: SiteIn) -> Site:
+    return Site(
+        id=given.id,
+        name=given.name,
+        zone=given.timezone,
+        language=given.language,
+        data=given.data,
+        store_url=given.store or f"sqlite:///{Path(given.data) / 'loa.db'}",
+        horizon_days=given.horizon.days,
+        heartbeat_s=int(given.heartbeat.total_seconds()),
+        volume_max=given.volume_max,
+        mqtt=_mqtt(given.mqtt),
+        http=Http(given.http.host, given.http.port, given.http.public_url),
+        studio=_studio(given.studio),
+    )
+
+
+def _mqtt(given: MqttIn) -> Mqtt:
+    return Mqtt(
+        host=given.host,
+        port=given.port,
+        root=given.root,
+        managed=given.managed,
+        tls=given.tls,
+        ca=given.ca or "",
+        username=given.username,
+        password=given.password,
+    )
+
+
+def _studio(given: StudioIn) -> StudioSettings:
+    return StudioSettings(
+        loudness_lufs=given.loudness_lufs,
+        true_peak_dbtp=given.true_peak_dbtp,
+        highpass_hz=given.highpass_hz,
+        bitrate_kbps=given.bitrate_kbps,
+        voice=given.voice,
+        words_per_minute=given.words_per_minute,
+        max_item_s=int(given.max_item.total_seconds()),
+        assemble_up_to_s=int(given.assemble_up_to.total_seconds()),
+        ffmpeg=given.ffmpeg or "",
+    )
+
+
+__all__ = ["VOICES", "Language", "Port", "Voice", "read", "voice"]
