@@ -31,8 +31,8 @@ class Due:
 class Facts:
     """What a text needs beside the incident. Names are for people, not ids; what is not known stays empty.
 
-    `node` is empty for an incident of a commune or of the centre; `children` are the names of the nodes it
-    covers. `rule` is the fault rule of the incident's cause, None where it has none ("power", "network",
+    `node` is empty for an incident of a commune, feeder, uplink or of the centre; `children` are the names of
+    the nodes it covers. `rule` is the fault rule of the incident's cause, None where it has none ("power", "network",
     "centre"). `told` holds the (recipient, channel) pairs that have outbox rows of this incident already
     (`escalation.told_of`); None when the caller does not know.
     """
@@ -71,6 +71,15 @@ SEVERITIES = {
     Severity.MINOR: Text("nhỏ", "minor"),
 }
 
+COMMUNES = {"xã": "commune", "phường": "ward", "thị trấn": "town", "đặc khu": "special zone"}
+"""Kinds of commune, with which their names may begin, and their English names."""
+
+GROUPS = {
+    "feeder": Text("đường điện", "feeder"),
+    "uplink": Text("đường truyền", "uplink"),
+}
+"""Scopes of incidents of what several nodes share."""
+
 VISITS = {
     Visit.CLIMB: Text("phải trèo cột", "climb"),
     Visit.SITE: Text("đến tận nơi, không phải trèo", "on site, no climb"),
@@ -83,6 +92,7 @@ CAUSES = {
     "centre": Text("lỗi tại trung tâm", "fault of the centre itself"),
     "broker": Text("trung tâm mất kết nối máy chủ MQTT", "the centre lost its MQTT broker"),
     "link": Text("mất liên lạc", "no contact"),
+    "missed-broadcast": Text("chương trình không phát được", "broadcast missed"),
 }
 """Titles of causes that may have no rule in config/faults.yaml."""
 
@@ -147,7 +157,12 @@ METRICS = {
     "door": Metric(Text("cửa tủ", "door"), ""),
     "rh_pct": Metric(Text("độ ẩm", "humidity"), "%"),
     "spd_ok": Metric(Text("chống sét", "surge protector"), ""),
-    "mains_ok": Metric(Text("có điện lưới", "mains present"), ""),
+    "batt_r_base_mohm": Metric(Text("điện trở trong ắc quy ban đầu", "battery resistance when new"), "mΩ"),
+    "line_z_base_ohm": Metric(Text("trở kháng đường loa ban đầu", "line impedance when new"), "Ω", 1),
+    "mic_spl_base_db": Metric(Text("âm lượng ban đầu", "sound level when new"), "dB"),
+    "load_rated_w": Metric(Text("công suất định mức", "rated load"), "W"),
+    "data_quota_mb": Metric(Text("gói dung lượng", "data plan"), "MB"),
+    "boots_24h": Metric(Text("số lần khởi động trong 24 giờ", "starts in 24 h"), ""),
 }
 """Known metrics; one that is not here is shown by its own name."""
 
@@ -218,6 +233,8 @@ def _calling(tag: str, incident: Incident, facts: Facts, language: str, page_url
         _map(facts, language),
         _keeper(facts, language),
         _children(facts, language),
+        _flapping(incident, language),
+        _repeat(incident, language),
         "",
         *evidence_lines(incident, language),
         "",
@@ -294,20 +311,32 @@ def _joined(lines: Sequence[str | None]) -> str:
 
 
 def _place(incident: Incident, facts: Facts, language: str) -> str:
+    """Where, so that it cannot be mistaken: nodes of different communes may have one name."""
     if facts.node:
-        return facts.node
+        commune = _bare(facts.commune)
+        return facts.node if commune in facts.node else f"{commune}, {facts.node}"
+    if incident.scope in GROUPS:
+        return f"{upper_first(GROUPS[incident.scope].in_language(language))} {incident.subject}"
     if facts.commune:
-        return _commune(facts.commune, language)
+        return upper_first(_commune(facts.commune, language))
     if incident.scope == "centre":
-        return _say(language, f"Trung tâm {facts.site}", f"Centre {facts.site}")
+        return _say(language, f"Trung tâm {facts.site}", f"{facts.site} centre")
     return incident.subject
 
 
 def _commune(name: str, language: str) -> str:
-    if language == "en":
-        return f"{name} commune"
-    kinds = ("xã ", "phường ", "thị trấn ", "đặc khu ")
-    return name if name.casefold().startswith(kinds) else f"Xã {name}"
+    """A commune's name with what it is, for the middle of a line."""
+    kind = next((kind for kind in COMMUNES if name.casefold().startswith(f"{kind} ")), "xã")
+    bare = _bare(name)
+    return f"{bare} {COMMUNES[kind]}" if language == "en" else f"{kind} {bare}"
+
+
+def _bare(commune: str) -> str:
+    """`Xã Na Mèo` -> `Na Mèo`."""
+    for kind in COMMUNES:
+        if commune.casefold().startswith(f"{kind} "):
+            return commune[len(kind) :].strip()
+    return commune
 
 
 def _severity_line(incident: Incident, language: str) -> str:
@@ -322,11 +351,9 @@ def _since(incident: Incident, facts: Facts, language: str, now: datetime) -> st
 
 
 def _where(facts: Facts, language: str) -> str | None:
-    parts = [lower_first(_commune(facts.commune, language))] if facts.commune and language != "en" else []
-    if facts.commune and language == "en":
-        parts = [_commune(facts.commune, language)]
+    parts = [_commune(facts.commune, language)] if facts.commune else []
     if facts.hamlet:
-        parts.append(facts.hamlet)
+        parts.append(facts.hamlet if language == "en" else lower_first(facts.hamlet))
     if facts.pole:
         parts.append(_say(language, f"cột {facts.pole}", f"pole {facts.pole}"))
     return _say(language, "Nơi: ", "Where: ") + ", ".join(parts) if parts else None
@@ -351,6 +378,26 @@ def _children(facts: Facts, language: str) -> str | None:
         return None
     names, count = ", ".join(facts.children), len(facts.children)
     return _say(language, f"Gồm {count} cụm loa: {names}", f"{count} nodes: {names}")
+
+
+def _flapping(incident: Incident, language: str) -> str | None:
+    if not incident.flapping:
+        return None
+    return _say(
+        language,
+        "Lỗi lúc có lúc không: sẽ không báo từng lần nữa cho đến khi ổn định.",
+        "It comes and goes: no message for each time until it is steady.",
+    )
+
+
+def _repeat(incident: Incident, language: str) -> str | None:
+    if incident.repeat_of is None:
+        return None
+    return _say(
+        language,
+        f"Lặp lại trong vòng 7 ngày: xem sự cố số {incident.repeat_of}.",
+        f"Again within 7 days: see incident {incident.repeat_of}.",
+    )
 
 
 def evidence_lines(incident: Incident, language: str) -> list[str]:

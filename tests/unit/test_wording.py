@@ -150,6 +150,46 @@ def test_a_commune_whose_name_says_what_it_is_is_not_called_so_twice() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("node", "language", "place"),
+    [
+        ("UBND xã", "vi", "Na Mèo, UBND xã"),
+        ("UBND xã", "en", "Na Mèo, UBND xã"),
+        ("Nhà văn hóa Na Mèo", "vi", "Nhà văn hóa Na Mèo"),
+    ],
+)
+def test_a_node_whose_name_many_communes_have_is_told_with_its_commune(node: str, language: str, place: str) -> None:
+    message = opened(replace(FULL, node=node, commune="Xã Na Mèo"), language)
+    assert f"] {place}: " in message.subject
+    assert message.body.startswith(f"{place}: ")
+
+
+@pytest.mark.parametrize(
+    ("commune", "vi", "en"),
+    [
+        ("Xã Na Mèo", "xã Na Mèo", "Na Mèo commune"),
+        ("Na Mèo", "xã Na Mèo", "Na Mèo commune"),
+        ("Thị trấn Mường Sơn", "thị trấn Mường Sơn", "Mường Sơn town"),
+    ],
+)
+def test_a_commune_is_called_what_it_is(commune: str, vi: str, en: str) -> None:
+    facts = replace(FULL, commune=commune)
+    assert f"Nơi: {vi}, bản Che Lầu, cột 12" in opened(facts).body
+    assert f"Where: {en}, bản Che Lầu, pole 12" in opened(facts, "en").body
+
+
+def test_what_several_communes_share_is_named() -> None:
+    facts = Facts(site="Quan Sơn", zone=ZONE, commune="Xã Na Mèo")
+    message = wording.opened(incident(scope="feeder", subject="371-NM", cause="power"), facts, "vi", "", START)
+    assert message.subject == "[Nguy cấp] Đường điện 371-NM: mất điện cả khu vực"
+
+
+def test_a_fault_that_comes_and_goes_or_comes_back_is_told_as_such() -> None:
+    body = opened(flapping=True, repeat_of=7).body
+    assert "Lỗi lúc có lúc không" in body
+    assert "xem sự cố số 7" in body
+
+
 def test_a_fault_of_the_centre_is_called_so() -> None:
     facts = Facts(site="Quan Sơn", zone=ZONE)
     message = wording.opened(incident(scope="centre", cause="centre", commune=""), facts, "vi", PAGE, START)

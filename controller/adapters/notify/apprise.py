@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import difflib
 
-import apprise
-from apprise.manager_plugins import NotificationManager
-
 from controller.adapters.notify.threads import in_own_thread
 from controller.domain.escalation import Channel
 from controller.ports import NotifyError, Outgoing
@@ -14,6 +11,10 @@ from controller.ports import NotifyError, Outgoing
 
 def check_url(url: str) -> str:
     """Why Apprise cannot use `url`, in one line; empty when it can. Apprise itself only says False."""
+    # Imported here: Apprise takes longer to load than most commands that read the configuration to answer.
+    import apprise
+    from apprise.manager_plugins import NotificationManager
+
     scheme, separator, _ = url.strip().partition("://")
     if not separator:
         return "not a URL of the form service://..."
@@ -40,6 +41,8 @@ class AppriseNotifier:
 
 
 def _notify(url: str, message: Outgoing) -> None:
+    import apprise  # see check_url
+
     # A fresh instance per message: Apprise paces the messages of one instance by sleeping in between.
     service = apprise.Apprise()
     scheme = url.partition("://")[0]  # the rest of the URL holds tokens, which no log should
