@@ -1,0 +1,260 @@
+"""Assets of one node: fetched ahead over HTTP, resumed, checked, kept while needed.
+
+Soonest first, spread by jitter; what is needed within URGENT (and emergency sounds) at once and beside
+whatever else is being fetched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import httpx
+
+URGENT = timedelta(seconds=90)
+JITTER_S = 60.0
+URGENT_AT_ONCE = 4
+RETRY_S = (2.0, 60.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """An asset to hold: `size` in bytes (0: unknown), `needed_at` None for emergency sounds: at once."""
+
+    sha256: str
+    url: str
+    size: int
+    needed_at: datetime | None
+
+
+class FetchFailed(Exception):
+    """A fetch that did not succeed this time; the text says why."""
+
+
+class Media:
+    """What all nodes of a process share for fetching: one HTTP client, bounds, and one copy on disk."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        limits = httpx.Limits(max_connections=100, max_keepalive_connections=50)
+        timeout = httpx.Timeout(20.0, pool=None)
+        self.http = httpx.AsyncClient(limits=limits, timeout=timeout, follow_redirects=False)
+        self.bulk = asyncio.Semaphore(24)
+        self.urgent = asyncio.Semaphore(64)
+        self.fetched = 0
+        self.fetched_bytes = 0
+
+    def keep_one_copy(self, asset: Path) -> None:
+        """Nodes fetch each for themselves; their equal files may share blocks on this disk."""
+        shared = self._folder / asset.name
+        try:
+            os.link(asset, shared)
+        except FileExistsError:
+            draft = asset.with_name(asset.name + ".link")
+            draft.unlink(missing_ok=True)
+            os.link(shared, draft)
+            draft.replace(asset)
+
+    async def close(self) -> None:
+        await self.http.aclose()
+
+
+class Assets:
+    """One node's held assets. `arrived` is called with the SHA-256 of each that becomes whole."""
+
+    def __init__(
+        self,
+        folder: Path,
+        media: Media,
+        *,
+        base: str,
+        auth: tuple[str, str],
+        now: Callable[[], datetime],
+        arrived: Callable[[str], None],
+    ) -> None:
+        self.folder = folder / "assets"
+        self._media = media
+        self._base = httpx.URL(base)
+        self._auth = httpx.BasicAuth(*auth)
+        self._now = now
+        self._arrived = arrived
+        self.held: set[str] = set()
+        self.failures = 0
+        self._wanted: dict[str, Want] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._retry_at: dict[str, float] = {}
+        self._retries: dict[str, int] = {}
+        self._bulk_from = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def open(self) -> None:
+        """See what the disk holds; a file in the making is not an asset."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.held = {path.name for path in self.folder.iterdir() if len(path.name) == 64}
+
+    def path(self, sha256: str) -> Path:
+        return self.folder / sha256
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        return frozenset(self._wanted)
+
+    @property
+    def missing(self) -> int:
+        return sum(1 for sha256 in self._wanted if sha256 not in self.held)
+
+    def want(self, wanted: Mapping[str, Want]) -> None:
+        """Hold these. What is held and no longer wanted is deleted."""
+        new = [want for want in wanted.values() if want.sha256 not in self._wanted]
+        self._wanted = dict(wanted)
+        for sha256 in [sha256 for sha256 in self._running if sha256 not in wanted]:
+            self._running.pop(sha256).cancel()
+        for sha256 in self.held - wanted.keys():
+            self.path(sha256).unlink(missing_ok=True)
+        self.held &= wanted.keys()
+        loop = asyncio.get_running_loop()
+        if new and self._bulk_from <= loop.time():
+            self._bulk_from = loop.time() + random.uniform(0, JITTER_S)  # noqa: S311  spread, not secrecy
+        self._pump()
+
+    def corrupt(self) -> list[str]:
+        """Held assets whose bytes no longer match their names; they are dropped. Reads them all."""
+        wrong = [sha256 for sha256 in self.held if _hash(self.path(sha256)) != sha256]
+        for sha256 in wrong:
+            self.drop(sha256)
+        return wrong
+
+    def drop(self, sha256: str) -> None:
+        """Forget a bad file and fetch it again."""
+        self.held.discard(sha256)
+        self.path(sha256).unlink(missing_ok=True)
+        self._pump()
+
+    def close(self) -> None:
+        """Stop fetching; parts stay for a resume."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for task in self._running.values():
+            task.cancel()
+        self._running.clear()
+        self._wanted.clear()
+
+    # --- inside ---------------------------------------------------------------------------------------------
+
+    def _pump(self) -> None:
+        """Start every fetch that may start now, and come back when the next one may."""
+        loop, now = asyncio.get_running_loop(), self._now()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        later: list[float] = []
+        for want in self._missing_soonest_first():
+            urgent = want.needed_at is None or want.needed_at - now < URGENT
+            free = len(self._running) < URGENT_AT_ONCE if urgent else not self._running
+            start = max(self._retry_at.get(want.sha256, 0.0), 0.0 if urgent else self._bulk_from)
+            if start > loop.time():
+                later.append(start)
+            elif free:
+                self._start(want, urgent)
+            if not urgent and want.needed_at is not None:
+                later.append(loop.time() + (want.needed_at - URGENT - now).total_seconds() + 0.01)
+        if later:
+            self._timer = loop.call_at(min(later), self._pump)
+
+    def _missing_soonest_first(self) -> list[Want]:
+        def soonest(want: Want) -> tuple[bool, float, str]:
+            needed = want.needed_at
+            return (needed is not None, needed.timestamp() if needed else 0.0, want.sha256)
+
+        missing = (want for sha, want in self._wanted.items() if sha not in self.held and sha not in self._running)
+        return sorted(missing, key=soonest)
+
+    def _start(self, want: Want, urgent: bool) -> None:
+        task = asyncio.create_task(self._fetch(want, urgent), name=f"fetch {want.sha256[:8]}")
+        self._running[want.sha256] = task
+
+    async def _fetch(self, want: Want, urgent: bool) -> None:
+        try:
+            async with self._media.urgent if urgent else self._media.bulk:
+                await self._download(want)
+                await asyncio.to_thread(self._check, want)
+        except (FetchFailed, httpx.HTTPError, httpx.InvalidURL, OSError):
+            self._failed(want)
+        else:
+            self._succeeded(want)
+        finally:
+            if self._running.get(want.sha256) is asyncio.current_task():
+                del self._running[want.sha256]
+                self._pump()
+
+    async def _download(self, want: Want) -> None:
+        part = self.path(want.sha256).with_suffix(".part")
+        have = part.stat().st_size if part.exists() else 0
+        if want.size and have >= want.size:
+            return
+        url = self._base.join(want.url)
+        headers = {"Accept-Encoding": "identity"}
+        if have:
+            headers["Range"] = f"bytes={have}-"
+        auth = self._auth if _same_origin(url, self._base) else None
+        async with self._media.http.stream("GET", url, headers=headers, auth=auth) as response:
+            await self._receive(want, response, part, have)
+
+    async def _receive(self, want: Want, response: httpx.Response, part: Path, have: int) -> None:
+        if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+            _discard(part)
+        if response.status_code not in (httpx.codes.OK, httpx.codes.PARTIAL_CONTENT):
+            raise FetchFailed(f"{response.url} answers {response.status_code}")
+        resumed = response.status_code == httpx.codes.PARTIAL_CONTENT
+        size = have if resumed else 0
+        with part.open("ab" if resumed else "wb") as file:
+            async for chunk in response.aiter_bytes():
+                size += len(chunk)
+                if want.size and size > want.size:
+                    raise FetchFailed(f"{response.url} is longer than the {want.size} bytes it should have")
+                file.write(chunk)
+                self._media.fetched_bytes += len(chunk)
+
+    def _check(self, want: Want) -> None:
+        part = self.path(want.sha256).with_suffix(".part")
+        if _hash(part) != want.sha256:
+            part.unlink(missing_ok=True)
+            raise FetchFailed(f"{want.url} is not what its SHA-256 says")
+        part.replace(self.path(want.sha256))
+        self._media.keep_one_copy(self.path(want.sha256))
+
+    def _succeeded(self, want: Want) -> None:
+        self._retries.pop(want.sha256, None)
+        self._retry_at.pop(want.sha256, None)
+        self._media.fetched += 1
+        if want.sha256 in self._wanted:
+            self.held.add(want.sha256)
+            self._arrived(want.sha256)
+
+    def _failed(self, want: Want) -> None:
+        self.failures += 1
+        tries = self._retries[want.sha256] = self._retries.get(want.sha256, 0) + 1
+        first, longest = RETRY_S
+        pause = min(longest, first * 2 ** (tries - 1)) * random.uniform(0.7, 1.3)  # noqa: S311  jitter
+        self._retry_at[want.sha256] = asyncio.get_running_loop().time() + pause
+
+
+def _discard(part: Path) -> None:
+    part.unlink(missing_ok=True)
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _same_origin(url: httpx.URL, base: httpx.URL) -> bool:
+    return (url.scheme, url.host, url.port) == (base.scheme, base.host, base.port)
