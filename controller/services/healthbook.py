@@ -1,0 +1,157 @@
+"""The writing side of monitoring: incidents, their history, work orders and messages in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+
+from controller.domain.casebook import Case, Change, Key, Now, Outcome, Scene, reconcile
+from controller.domain.correlation import NODE
+from controller.domain.delivery import DeliveryState, OccurrenceRow
+from controller.domain.escalation import AlertSettings, OutboxRow, Transition, listeners, numbered, told_of
+from controller.domain.faults import Severity
+from controller.domain.incidents import REPEAT, Incident, IncidentEvent, WorkOrder
+from controller.domain.site import Settings
+from controller.domain.wording import Due, Facts
+from controller.ports import Tx
+
+PlanMessages = Callable[[Incident, str, AlertSettings, Facts, datetime], tuple[OutboxRow, ...]]
+
+SOON = timedelta(minutes=40)
+"""How far ahead a broadcast can make silence urgent."""
+AHEAD = timedelta(hours=24)
+"""How far ahead a message says what it threatens."""
+NOT_COMING = frozenset({DeliveryState.CANCELLED, DeliveryState.SKIPPED, DeliveryState.COMPLETED, DeliveryState.FAILED})
+
+WORK_DUE: Mapping[Severity, timedelta] = {
+    Severity.CRITICAL: timedelta(hours=4),
+    Severity.MAJOR: timedelta(hours=24),
+    Severity.MINOR: timedelta(hours=72),
+}
+
+
+class TxLedger:
+    """casebook.Ledger over one transaction."""
+
+    def __init__(self, tx: Tx, now: datetime) -> None:
+        self._tx = tx
+        self._now = now
+        self._soon: list[tuple[OccurrenceRow, frozenset[str]]] | None = None
+        self._recent: dict[Key, Incident] | None = None
+
+    def new(self, incident: Incident) -> Incident:
+        return self._tx.new_incident(incident)
+
+    def previous(self, key: Key) -> int | None:
+        if self._recent is None:
+            rows = [row for row in self._tx.incidents(self._now - REPEAT) if row.closed_at]
+            rows.sort(key=lambda row: (row.closed_at, row.id))
+            self._recent = {(row.scope, row.subject, row.cause): row for row in rows}
+        found = self._recent.get(key)
+        return found.id if found else None
+
+    def due_in_s(self, nodes: Iterable[str]) -> float | None:
+        if self._soon is None:
+            self._soon = _coming(self._tx, self._now, SOON)
+        wanted = frozenset(nodes)
+        starts = [(row.start - self._now).total_seconds() for row, on in self._soon if on & wanted]
+        return min(starts, default=None)
+
+
+def _coming(tx: Tx, now: datetime, within: timedelta) -> list[tuple[OccurrenceRow, frozenset[str]]]:
+    """Occurrences that sound or will within that time, by start, with the nodes that still wait for them."""
+    rows = [row for row in tx.occurrences(now, now + within) if row.cancelled_at is None]
+    nodes: dict[str, set[str]] = {row.id: set() for row in rows}
+    for delivery in tx.deliveries_of([row.id for row in rows]) if rows else ():
+        if delivery.state not in NOT_COMING:
+            nodes[delivery.occurrence].add(delivery.node)
+    return [(row, frozenset(nodes[row.id])) for row in rows]
+
+
+def settle(
+    tx: Tx, cases: Mapping[Key, Case], scene: Scene, settings: Settings, plan_messages: PlanMessages, now: Now
+) -> tuple[Outcome, bool]:
+    """Reconcile and write down what changed; whether messages were written."""
+    outcome = reconcile(cases, scene, TxLedger(tx, now.wall), now)
+    for key, case in outcome.cases.items():
+        before = cases.get(key)
+        if before is None or before.incident != case.incident:
+            tx.put_incident(case.incident)
+    by_id = {case.incident.id: case.incident for case in outcome.cases.values()}
+    wrote = False
+    for change in outcome.changes:
+        wrote |= _record(tx, by_id[change.incident], change, settings, plan_messages, now.wall)
+    return outcome, wrote
+
+
+def _record(
+    tx: Tx, incident: Incident, change: Change, settings: Settings, plan_messages: PlanMessages, now: datetime
+) -> bool:
+    if change.transition == "closed":
+        _end_work(tx, incident, now)
+    if change.tell is None:
+        tx.put_incident_event(IncidentEvent(incident.id, now, change.transition, change.reason))
+        return False
+    earlier = [event.transition for event in tx.incident_events(incident.id)]
+    name = numbered(_kind(change.tell, earlier), earlier)
+    tx.put_incident_event(IncidentEvent(incident.id, now, name, change.reason))
+    if change.tell is not Transition.RECOVERED:
+        _begin_work(tx, incident, settings, now)
+    facts = _facts(tx, incident, settings, now)
+    written = [tx.enqueue(row) for row in plan_messages(incident, name, settings.alerts, facts, now)]
+    return any(written)
+
+
+def _kind(tell: Transition, earlier: Iterable[str]) -> Transition:
+    """People who heard that it opened once already hear that it opened again."""
+    if tell is Transition.OPENED and Transition.OPENED.value in earlier:
+        return Transition.REOPENED
+    return tell
+
+
+def _begin_work(tx: Tx, incident: Incident, settings: Settings, now: datetime) -> None:
+    people = listeners(incident, settings.alerts.people)
+    assignee = people[0].id if people else ""
+    due = incident.opened_at + WORK_DUE[incident.severity]
+    tx.put_work_order(WorkOrder(incident.id, assignee, due, now))
+
+
+def _end_work(tx: Tx, incident: Incident, now: datetime) -> None:
+    for order in tx.work_orders():
+        if order.incident == incident.id and order.closed_at is None:
+            tx.put_work_order(WorkOrder(order.incident, order.assignee, order.due_at, order.created_at, "closed", now))
+
+
+def _facts(tx: Tx, incident: Incident, settings: Settings, now: datetime) -> Facts:
+    node = settings.nodes.get(incident.subject) if incident.scope == NODE else None
+    commune = settings.zones.get(incident.commune)
+    affected = (incident.subject,) if node else incident.nodes
+    names = (settings.nodes[id].name for id in incident.nodes if id in settings.nodes)
+    return Facts(
+        site=settings.site.name,
+        zone=settings.site.zone,
+        language=settings.site.language,
+        node=node.name if node else "",
+        commune=commune.name if commune else "",
+        hamlet=_hamlet(settings, node.hamlet) if node else "",
+        pole=node.pole if node else "",
+        lat=node.lat if node else None,
+        lon=node.lon if node else None,
+        keeper=node.keeper if node else "",
+        keeper_phone=node.keeper_phone if node else "",
+        rule=next((rule for rule in settings.faults if rule.code == incident.cause), None),
+        next_due=_next_due(tx, affected, now),
+        children=tuple(names),
+        told=told_of(tx.outbox(incident.id)),
+    )
+
+
+def _hamlet(settings: Settings, hamlet: str) -> str:
+    zone = settings.zones.get(hamlet)
+    return zone.name if zone else hamlet
+
+
+def _next_due(tx: Tx, nodes: Iterable[str], now: datetime) -> Due | None:
+    wanted = frozenset(nodes)
+    found = (row for row, on in _coming(tx, now, AHEAD) if on & wanted)
+    return next((Due(row.title, row.start) for row in found), None)

@@ -1,0 +1,169 @@
+"""Node health between memory, the store's rows and what others see of it.
+
+Memory counts in monotonic seconds, rows and views in wall clock: both are translated by what the two clocks
+say now, so that a step of the wall clock moves no deadline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from controller.domain.casebook import Case, Key, Now
+from controller.domain.faults import FaultState, Severity, Value
+from controller.domain.health import NodeHealth
+from controller.domain.incidents import FLAPPING_ON, OPEN_STATES, VERIFY_WITHIN, Incident, IncidentState, Unrest
+from controller.domain.liveness import NEVER, Liveness
+from controller.ports import FaultRow, NodeRow
+
+
+@dataclass(frozen=True, slots=True)
+class FaultView:
+    """One confirmed fault as it stands."""
+
+    code: str
+    severity: Severity
+    state: FaultState
+    since: datetime
+    latched: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """One node as monitoring sees it now. Times are wall clock; `returning`: offline, but heard again."""
+
+    node: str
+    liveness: Liveness
+    since: datetime
+    seen_at: datetime | None
+    metrics: Mapping[str, Value]
+    faults: tuple[FaultView, ...]
+    playing: str
+    held_epoch: int
+    held_rev: int
+    firmware: str
+    boot: str
+    returning: bool
+
+
+def view(health: NodeHealth, now: Now) -> NodeView:
+    pulse = health.pulse
+    return NodeView(
+        node=health.node,
+        liveness=pulse.state,
+        since=_wall(pulse.since, now),
+        seen_at=None if pulse.heard is None else _wall(pulse.heard, now),
+        metrics=health.metrics,
+        faults=tuple(
+            FaultView(code, watch.severity, watch.state, _wall(watch.began, now), watch.latched)
+            for code, watch in health.faults()
+        ),
+        playing=health.playing,
+        held_epoch=health.held[0],
+        held_rev=health.held[1],
+        firmware=health.firmware,
+        boot=pulse.boot,
+        returning=pulse.returning,
+    )
+
+
+# --- into rows ----------------------------------------------------------------------------------------------
+
+
+def node_row(health: NodeHealth, now: Now) -> NodeRow:
+    pulse = health.pulse
+    return NodeRow(
+        node=health.node,
+        liveness=pulse.state.value,
+        since=_wall(pulse.since, now),
+        boot=pulse.boot,
+        conn=pulse.conn,
+        held_epoch=health.held[0],
+        held_rev=health.held[1],
+        seen_at=None if pulse.heard is None else _wall(pulse.heard, now),
+        firmware=health.firmware,
+        metrics=health.metrics,
+    )
+
+
+def fault_rows(health: NodeHealth, now: Now) -> list[FaultRow]:
+    """The confirmed faults of a node."""
+    return [
+        FaultRow(
+            node=health.node,
+            code=code,
+            state=watch.state.value,
+            since=_wall(watch.began, now),
+            severity=watch.severity.value,
+            evidence=watch.evidence,
+            passed_selftest=watch.passed,
+            latched=watch.latched,
+        )
+        for code, watch in health.faults()
+    ]
+
+
+def no_fault(node: str, code: str, now: Now) -> FaultRow:
+    """The row that says a fault is over."""
+    return FaultRow(node, code, FaultState.OK.value, now.wall, Severity.MINOR.value, {})
+
+
+# --- out of rows --------------------------------------------------------------------------------------------
+
+
+def restore_node(health: NodeHealth, row: NodeRow, now: Now) -> None:
+    """What was known of a node before a restart. Only a node that was offline has been silent meanwhile:
+    the controller's own downtime is nobody's silence."""
+    pulse = health.pulse
+    pulse.state = Liveness(row.liveness)
+    pulse.since = _mono(row.since, now)
+    pulse.expected = pulse.state is not Liveness.UNKNOWN
+    pulse.boot, pulse.conn = row.boot, row.conn
+    if row.seen_at is not None and pulse.state is Liveness.OFFLINE:
+        pulse.heard = _mono(row.seen_at, now)
+    health.held, health.firmware = (row.held_epoch, row.held_rev), row.firmware
+    health.tested = dict(row.metrics or {})
+
+
+def restore_fault(health: NodeHealth, row: FaultRow, now: Now) -> bool:
+    """A fault that was open before a restart; False if no rule has its code any more."""
+    if health.watches.check(row.code) is None:
+        return False
+    watch = health.watches.restore(
+        row.code, FaultState(row.state), Severity(row.severity), _mono(row.since, now), now.mono
+    )
+    watch.evidence, watch.latched, watch.passed = row.evidence, row.latched, row.passed_selftest
+    return True
+
+
+def restored_cases(incidents: Iterable[Incident], now: Now) -> dict[Key, Case]:
+    """Cases of stored incidents; of several of one kind the open one, or the one closed last."""
+    ordered = sorted(incidents, key=lambda incident: (incident.state in OPEN_STATES, incident.id))
+    return {case.key: case for case in (_case(incident, now) for incident in ordered)}
+
+
+def _case(incident: Incident, now: Now) -> Case:
+    repaired = incident.repaired_at if incident.state is IncidentState.REPAIRED else None
+    waits = incident.announce_at if not incident.announced else None
+    return Case(
+        incident,
+        present=incident.state in OPEN_STATES and not _is_between(incident),
+        announce=NEVER if waits is None else _mono(waits, now),
+        unrest=Unrest(FLAPPING_ON, now.mono, flapping=True) if incident.flapping else Unrest(),
+        closed=NEVER if incident.closed_at is None else _mono(incident.closed_at, now),
+        verify=NEVER if repaired is None else _mono(repaired + VERIFY_WITHIN, now),
+    )
+
+
+def _is_between(incident: Incident) -> bool:
+    """It flaps, and its fault was gone when it was written down."""
+    return incident.flapping and incident.state is IncidentState.RECOVERING
+
+
+def _mono(wall: datetime, now: Now) -> float:
+    return now.mono - (now.wall - wall).total_seconds()
+
+
+def _wall(mono: float, now: Now) -> datetime:
+    return now.wall - timedelta(seconds=now.mono - mono)
