@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from broadcasts.model import Item, Rendered
+from broadcasts.studio.errors import AudioRefused as AudioRefused
 from controller.domain.delivery import Delivery, DeliveryEvent, OccurrenceRow
 from controller.domain.escalation import Channel, OutboxRow, OutboxState
 from controller.domain.faults import Value
@@ -249,6 +250,8 @@ class Tx(Protocol):
 
     def drop_credential(self, node: str) -> None: ...
 
+    def credential(self, node: str) -> Credential | None: ...
+
     def credentials(self) -> list[Credential]: ...
 
     # desired state
@@ -356,6 +359,9 @@ class Tx(Protocol):
     def incident_events(self, incident: int) -> list[IncidentEvent]:
         """By time."""
 
+    def incident_events_of(self, incidents: Iterable[int]) -> dict[int, list[IncidentEvent]]:
+        """`incident_events` of many at once; every id asked for is a key."""
+
     def put_work_order(self, order: WorkOrder) -> None:
         """Insert or replace by incident."""
 
@@ -367,6 +373,9 @@ class Tx(Protocol):
 
     def outbox(self, incident: int | None = None, limit: int = 1000) -> list[OutboxRow]:
         """Newest first."""
+
+    def outbox_of(self, incidents: Iterable[int]) -> dict[int, list[OutboxRow]]:
+        """All rows of many incidents at once, newest first; every id asked for is a key."""
 
     def due_outbox(self, channel: str, now: datetime, limit: int = 20) -> list[OutboxRow]:
         """Rows of `channel` to send now: pending or retry with due_at <= now, or claimed with an expired
@@ -382,8 +391,8 @@ class Tx(Protocol):
     def finish(
         self, id: int, state: OutboxState, now: datetime, *, due_at: datetime | None = None, error: str = ""
     ) -> None:
-        """Write the outcome of an attempt on its row and its attempt row. A row that is sent or dead stays
-        as it is: an outcome that comes after its lease ran out cannot bring it back."""
+        """Write the outcome of an attempt on its row and its attempt row. A row that is sent, dead or merged
+        stays as it is: an outcome that comes after its lease ran out cannot bring it back."""
 
     def attempts(self, outbox: int) -> list[AttemptRow]:
         """Tries of one outbox row, by n."""
@@ -402,6 +411,12 @@ class Store(Protocol):
         thread: it touches nothing that the event loop changes meanwhile. A caller that is cancelled while
         it waits does not take it back. StoreError if the database refuses.
         """
+
+    async def read(self, work: Callable[[Tx], T]) -> T:
+        """Run `work`, which only reads, beside the transactions instead of in the queue with them: what takes
+        long to read holds up nothing that is to be stored. It sees one state of the database: all that was
+        committed before this was called, and nothing half. StoreError also if it writes (a store in memory
+        has but one connection, reads in the queue and cannot tell)."""
 
     async def close(self) -> None: ...
 
@@ -447,14 +462,6 @@ class Notifier(Protocol):
 
 
 # --- audio --------------------------------------------------------------------------------------------------
-
-
-class AudioRefused(ValueError):
-    """Audio that must not be scheduled; the text is the reason for the operator. `item` is its index."""
-
-    def __init__(self, reason: str, item: int = 0) -> None:
-        super().__init__(reason)
-        self.item = item
 
 
 class Library(Protocol):

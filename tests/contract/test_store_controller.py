@@ -107,6 +107,60 @@ async def test_what_was_committed_is_there_after_reopening(shared_url: str) -> N
     await second.close()
 
 
+async def test_processes_that_read_and_then_write_lose_no_update_of_each_other(shared_url: str) -> None:
+    stores = [SqlStore(shared_url) for _ in range(4)]
+    for store in stores:
+        await store.open()
+
+    def count(tx: Tx) -> None:
+        tx.note("count", str(int(tx.noted("count") or 0) + 1))
+
+    await asyncio.gather(*(store.transact(count) for store in stores for _ in range(25)))
+    assert await stores[0].transact(lambda tx: tx.noted("count")) == "100"
+    for store in stores:
+        await store.close()
+
+
+# --- reading beside the queue -------------------------------------------------------------------------------
+
+
+async def test_a_reading_sees_what_was_committed_before_it(store: SqlStore) -> None:
+    await store.transact(lambda tx: tx.note("plan", "tuần 48"))
+    assert await store.read(lambda tx: tx.noted("plan")) == "tuần 48"
+
+
+async def test_a_reading_after_close_says_that_the_store_is_closed(store: SqlStore) -> None:
+    await store.close()
+    with pytest.raises(StoreError, match="closed"):
+        await store.read(lambda tx: tx.epoch())
+
+
+async def test_a_long_reading_delays_no_transaction_and_sees_one_state(shared_url: str) -> None:
+    store = SqlStore(shared_url)
+    await store.open()
+    await store.transact(lambda tx: tx.note("plan", "old"))
+    loop = asyncio.get_running_loop()
+
+    def long_report(tx: Tx) -> tuple[str | None, str | None]:
+        before = tx.noted("plan")
+        written = store.transact(lambda other: other.note("plan", "new"))
+        asyncio.run_coroutine_threadsafe(written, loop).result(timeout=10)
+        return before, tx.noted("plan")
+
+    assert await store.read(long_report) == ("old", "old")
+    assert await store.read(lambda tx: tx.noted("plan")) == "new"
+    await store.close()
+
+
+async def test_a_reading_cannot_write(shared_url: str) -> None:
+    store = SqlStore(shared_url)
+    await store.open()
+    with pytest.raises(StoreError, match="cannot be written"):
+        await store.read(lambda tx: tx.note("plan", "by a page"))
+    assert await store.transact(lambda tx: tx.noted("plan")) is None
+    await store.close()
+
+
 # --- epoch and leadership -----------------------------------------------------------------------------------
 
 
@@ -201,6 +255,8 @@ async def test_a_node_enrolled_again_has_only_its_new_password(store: SqlStore) 
         Credential("na-meo-01", "$7$101$new", T0 + MINUTE),
         Credential("na-meo-02", "$7$101$b", T0),
     ]
+    assert await store.transact(lambda tx: tx.credential("na-meo-02")) == Credential("na-meo-02", "$7$101$b", T0)
+    assert await store.transact(lambda tx: tx.credential("nobody")) is None
     await store.transact(lambda tx: tx.drop_credential("na-meo-01"))
     assert [row.node for row in await store.transact(lambda tx: tx.credentials())] == ["na-meo-02"]
 

@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
+from controller.adapters.store.engine import WRITE_LOCK
 from controller.adapters.store.sql import SqlStore
 from controller.ports import StoreError, Tx
 from tests.postgresql import Cluster
@@ -163,6 +164,17 @@ async def test_a_broken_connection_is_told_and_made_anew(served: SqlStore) -> No
     assert not error.value.permanent
     one_line(error)
     assert await served.transact(lambda tx: (tx.noted("before"), tx.noted("during"))) == ("stored", None)
+
+
+async def test_a_server_where_somebody_keeps_the_lock_is_told_and_tried_again(served: SqlStore) -> None:
+    await served.transact(lambda tx: tx.conn.execute(text("SET lock_timeout = 10")))
+    with psycopg.connect(served._url.replace("+psycopg", "")) as other:
+        other.execute(f"SELECT pg_advisory_xact_lock({WRITE_LOCK})")
+        with pytest.raises(StoreError, match="another process keeps the database locked") as error:
+            await served.transact(lambda tx: tx.epoch())
+        assert not error.value.permanent
+        assert await served.read(lambda tx: tx.epoch()) == 0
+    assert await served.transact(lambda tx: tx.raise_epoch()) == 1
 
 
 async def test_a_server_that_dropped_idle_connections_goes_unnoticed(served: SqlStore) -> None:

@@ -108,6 +108,23 @@ async def test_the_history_of_an_incident_is_told_in_order_of_time(store: SqlSto
     assert await store.transact(lambda tx: tx.incident_events(first.id)) == [opened, acked]
 
 
+async def test_the_histories_of_many_incidents_come_at_once(store: SqlStore) -> None:
+    ids = [(await store.transact(lambda tx: tx.new_incident(incident()))).id for _ in range(3)]
+
+    def write(tx: Tx) -> None:
+        for minutes in (2, 1, 3):
+            for id in ids[:2]:
+                tx.put_incident_event(IncidentEvent(id, T0 + minutes * MINUTE, f"step-{minutes}", ""))
+
+    await store.transact(write)
+    told = await store.transact(lambda tx: tx.incident_events_of(ids))
+    assert list(told) == ids
+    assert [event.transition for event in told[ids[0]]] == ["step-1", "step-2", "step-3"]
+    assert told[ids[1]] == await store.transact(lambda tx: tx.incident_events(ids[1]))
+    assert told[ids[2]] == []
+    assert await store.transact(lambda tx: tx.incident_events_of([])) == {}
+
+
 async def test_an_event_of_an_incident_that_is_not_there_is_refused(store: SqlStore) -> None:
     event = IncidentEvent(404, T0, "opened", "")
     with pytest.raises(StoreError, match=r"(?i)foreign key"):

@@ -77,6 +77,17 @@ async def test_the_outbox_is_read_newest_first(store: SqlStore) -> None:
     assert [row.transition for row in of_one] == ["severity-2", "severity-0"]
 
 
+async def test_the_messages_of_many_incidents_come_at_once(store: SqlStore) -> None:
+    for n in range(6):
+        await enqueued(store, replace(message(f"severity-{n}"), incident=n % 2))
+    rows = await store.transact(lambda tx: tx.outbox_of([1, 0, 7]))
+    assert {id: [row.transition for row in rows[id]] for id in rows} == {
+        1: ["severity-5", "severity-3", "severity-1"],
+        0: ["severity-4", "severity-2", "severity-0"],
+        7: [],
+    }
+
+
 async def test_due_are_those_of_the_channel_whose_time_has_come_oldest_first(store: SqlStore) -> None:
     await enqueued(store, message("b", due_at=T0))
     await enqueued(store, message("a", due_at=T0 - SECOND))
@@ -137,6 +148,21 @@ async def test_a_sent_message_is_final(store: SqlStore) -> None:
     assert await store.transact(lambda tx: tx.due_outbox(MAIL, T0 + year)) == []
     await store.transact(lambda tx: tx.finish(id, OutboxState.RETRY, T0 + LEASE, due_at=T0, error="late"))
     assert await row_of(store, id) == row
+
+
+@pytest.mark.parametrize("state", [OutboxState.DEAD, OutboxState.MERGED])
+async def test_what_was_given_up_or_told_with_another_is_not_sent_after_all(
+    store: SqlStore, state: OutboxState
+) -> None:
+    id = await enqueued(store, message())
+    await store.transact(lambda tx: tx.finish(id, state, T0, error="told with loa-1-recovered"))
+    ended = await row_of(store, id)
+    await store.transact(lambda tx: tx.finish(id, OutboxState.RETRY, T0, due_at=T0))
+
+    assert ended.state is state
+    assert ended.sent_at is None
+    assert await row_of(store, id) == ended
+    assert not await store.transact(lambda tx: tx.claim(id, T0 + 2 * LEASE, T0 + LEASE))
 
 
 async def test_a_failed_attempt_waits_and_is_tried_again(store: SqlStore) -> None:

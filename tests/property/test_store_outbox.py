@@ -18,7 +18,7 @@ LEASE = timedelta(seconds=90)
 CHANNEL = "smtp:dinh@example.invalid"
 TRANSITIONS = ("opened", "severity-2", "recovered")
 WAITING = (OutboxState.PENDING, OutboxState.RETRY)
-FINAL = (OutboxState.SENT, OutboxState.DEAD)
+FINAL = (OutboxState.SENT, OutboxState.DEAD, OutboxState.MERGED)
 
 transitions = st.sampled_from(TRANSITIONS)
 seconds = st.integers(-3600, 3600).map(lambda n: timedelta(seconds=n))
@@ -63,7 +63,7 @@ class Outbox(RuleBasedStateMachine):
 
     @rule(
         transition=transitions,
-        outcome=st.sampled_from([OutboxState.SENT, OutboxState.RETRY, OutboxState.UNCERTAIN, OutboxState.DEAD]),
+        outcome=st.sampled_from([*FINAL, OutboxState.RETRY, OutboxState.UNCERTAIN]),
         delay=seconds,
     )
     def finish(self, transition: str, outcome: OutboxState, delay: timedelta) -> None:

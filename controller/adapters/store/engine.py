@@ -18,6 +18,9 @@ from controller.ports import StoreError
 BUSY_TIMEOUT_S = 10
 """How long a transaction waits for another process to end its own."""
 
+WRITE_LOCK = 0x10A
+"""Key of PostgreSQL's advisory lock under which all writing is done."""
+
 WAL_KEPT_BYTES = 64 * 1024 * 1024
 """A burst makes the log of SQLite grow; it is cut back to this afterwards."""
 
@@ -122,17 +125,33 @@ def _use_wal(connection: sqlite3.Connection) -> None:
 def _postgresql(url: URL, read_only: bool) -> Engine:
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
-    options = "-c timezone=UTC" + (" -c default_transaction_read_only=on" if read_only else "")
-    connect_args = {"options": options, "application_name": "loa", "connect_timeout": BUSY_TIMEOUT_S}
+    options = {
+        "timezone": "UTC",
+        "lock_timeout": f"{BUSY_TIMEOUT_S}s",
+        # a controller whose machine died in a transaction holds its locks no longer than this
+        "idle_in_transaction_session_timeout": "60s",
+        "default_transaction_read_only": "on" if read_only else "off",
+    }
     try:
-        return create_engine(
+        engine = create_engine(
             url,
             pool_size=1,
             max_overflow=0,
             pool_pre_ping=True,  # the server may have restarted since
-            connect_args=connect_args,
+            isolation_level="REPEATABLE READ" if read_only else "READ COMMITTED",  # a report shows one state
+            connect_args={
+                "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
+                "application_name": "loa",
+                "connect_timeout": BUSY_TIMEOUT_S,
+            },
         )
     except ModuleNotFoundError:
         raise StoreError("PostgreSQL needs its driver: pip install 'loa[postgresql]'") from None
     except NoSuchModuleError as error:
         raise StoreError(f"store url: {error}; give postgresql+psycopg://user:password@host/name") from None
+    if not read_only:
+        # One writing transaction at a time over all processes, as SQLite has it: what reads and then writes
+        # loses no update of another, and nothing can deadlock or need a second try.
+        lock = f"SELECT pg_advisory_xact_lock({WRITE_LOCK})"
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(lock))
+    return engine

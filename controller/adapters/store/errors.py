@@ -33,6 +33,7 @@ _POSTGRESQL: Advice = (
     ("28", "the server refuses the user: check name, password and pg_hba.conf", True),
     ("3D000", "there is no such database: create it first (createdb)", True),
     ("42501", "the user may not do this: grant it rights on the database", True),
+    ("55P03", "another process keeps the database locked: end it (pg_stat_activity shows which)", False),
     ("40", "another process changed the same rows: it will be tried again", False),
     ("53", "the server has no resources left: raise its limits (max_connections, memory)", False),
     ("57", "the server is shutting down or starting: wait for it", False),

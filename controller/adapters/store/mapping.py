@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from functools import cache
 from operator import attrgetter
@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 R = TypeVar("R", bound="DataclassInstance")
+K = TypeVar("K", str, int, tuple[str, str])
 UpsertInsert = sqlite.Insert | postgresql.Insert
+
+
+CHUNK = 500
+"""Values in one IN list; far below what either database takes (32,766 and 65,535 parameters)."""
 
 
 class Mapped(Generic[R]):
@@ -45,6 +50,12 @@ class Mapped(Generic[R]):
     def put(self, conn: Connection, rows: Iterable[R]) -> None:
         """Insert or replace by primary key."""
         upsert(conn, self.table, [self.values(row) for row in rows])
+
+
+def chunks(values: Iterable[K]) -> Iterator[list[K]]:
+    """The distinct `values`, sorted, in lists short enough for one IN."""
+    distinct = sorted(set(values))
+    return (distinct[at : at + CHUNK] for at in range(0, len(distinct), CHUNK))
 
 
 def upsert(conn: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:

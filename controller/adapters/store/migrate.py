@@ -11,18 +11,13 @@ from sqlalchemy import Connection, inspect, text
 from controller.adapters.store.schema import HEAD
 from controller.ports import StoreError
 
-UPGRADE_LOCK = 0x10A
-"""Key of PostgreSQL's advisory lock under which the schema is changed."""
-
 
 def upgrade(connection: Connection, where: str) -> None:
     """Upgrade in the transaction that `connection` has begun, so that it happens whole or not at all.
 
-    Two processes may do it at once: on SQLite the transaction is IMMEDIATE, PostgreSQL has a lock for it.
+    Two processes may do it at once: one waits for the other, as with every transaction that writes.
     StoreError if the database is of a newer program.
     """
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
     found = revision(connection)
     if found == HEAD:
         return

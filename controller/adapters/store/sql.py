@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from controller.adapters.store.engine import file_of, make_engine, place_of
 from controller.adapters.store.errors import told
@@ -30,47 +30,45 @@ class SqlStore:
         self._url = url
         self._read_only = read_only
         self._where = place_of(url)
-        self._engine: Engine | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._main = _Lane(self._where, "store")
+        self._side = self._main
 
     async def open(self) -> None:
         """Connect; bring the schema up to date, if not read-only. StoreError if that cannot be."""
-        await self._in_thread(self._open)
+        await self._main.run(self._open)
+        if not self._read_only and not self._in_memory:
+            self._side = _Lane(self._where, "store-read")
+            self._side.engine = make_engine(self._url, read_only=True)
 
     async def close(self) -> None:
         """Wait for the transactions under way and disconnect. Closing twice is fine."""
-        if self._engine is not None:
-            await self._in_thread(self._engine.dispose)
-            self._engine = None
-        self._thread.shutdown()
+        for lane in {self._side, self._main}:
+            await lane.close()
 
     async def transact(self, work: Callable[[Tx], T]) -> T:
-        return await self._in_thread(lambda: self._transact(work))
+        return await self._main.run(lambda: self._main.transact(work))
 
-    async def _in_thread(self, call: Callable[[], T]) -> T:
-        try:
-            done = asyncio.get_running_loop().run_in_executor(self._thread, call)
-        except RuntimeError as error:
-            raise StoreError(f"{self._where}: the store is closed") from error
-        return await done
+    async def read(self, work: Callable[[Tx], T]) -> T:
+        lane = self._side
+        return await lane.run(lambda: lane.transact(work))
 
-    def _transact(self, work: Callable[[Tx], T]) -> T:
-        if self._engine is None:
-            raise StoreError(f"{self._where}: the store is not open")
-        with told(self._where), self._engine.begin() as connection:
-            return work(SqlTx(connection))
+    @property
+    def _in_memory(self) -> bool:
+        return self._url.startswith("sqlite") and file_of(self._url) is None
 
     def _open(self) -> None:
         self._prepare_file()
         engine = make_engine(self._url, read_only=self._read_only)
         try:
             with told(self._where), engine.begin() as connection:
-                check = require_head if self._read_only else upgrade
-                check(connection, self._where)
+                self._check(connection)
         except BaseException:
             engine.dispose()
             raise
-        self._engine = engine
+        self._main.engine = engine
+
+    def _check(self, connection: Connection) -> None:
+        (require_head if self._read_only else upgrade)(connection, self._where)
 
     def _prepare_file(self) -> None:
         """A new database is readable by its owner only: it holds password hashes and addresses."""
@@ -85,5 +83,36 @@ class SqlStore:
                 os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
                 return
         except OSError as error:
-            raise StoreError(f"{self._where}: cannot be opened: {error.strerror}; check the path and this user's rights") from error
+            raise StoreError(
+                f"{self._where}: cannot be opened: {error.strerror}; check the path and this user's rights"
+            ) from error
         raise StoreError(f"{self._where}: there is no database yet: start `loa run` first")
+
+
+class _Lane:
+    """One connection and the thread that uses it, so that the event loop never waits for a disk."""
+
+    def __init__(self, where: str, name: str) -> None:
+        self.engine: Engine | None = None
+        self._where = where
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+
+    async def run(self, call: Callable[[], T]) -> T:
+        """Run `call` in the thread, after all that were asked for before."""
+        try:
+            done = asyncio.get_running_loop().run_in_executor(self._thread, call)
+        except RuntimeError as error:
+            raise StoreError(f"{self._where}: the store is closed") from error
+        return await done
+
+    def transact(self, work: Callable[[Tx], T]) -> T:
+        if self.engine is None:
+            raise StoreError(f"{self._where}: the store is not open")
+        with told(self._where), self.engine.begin() as connection:
+            return work(SqlTx(connection))
+
+    async def close(self) -> None:
+        engine, self.engine = self.engine, None
+        if engine is not None:
+            await self.run(engine.dispose)
+        self._thread.shutdown()

@@ -64,5 +64,8 @@ class ControllerTx(TxBase):
     def drop_credential(self, node: str) -> None:
         self.conn.execute(delete(schema.credentials).where(schema.credentials.c.node == node))
 
+    def credential(self, node: str) -> Credential | None:
+        return CREDENTIALS.first(self.conn, CREDENTIALS.select().where(schema.credentials.c.node == node))
+
     def credentials(self) -> list[Credential]:
         return CREDENTIALS.all(self.conn, CREDENTIALS.select().order_by(schema.credentials.c.node))

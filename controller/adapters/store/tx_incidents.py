@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import insert, or_, update
 
 from controller.adapters.store import schema
-from controller.adapters.store.mapping import Mapped
+from controller.adapters.store.mapping import Mapped, chunks
 from controller.adapters.store.tx_base import TxBase
 from controller.domain.incidents import OPEN_STATES, Incident, IncidentEvent, WorkOrder
 
@@ -51,6 +52,15 @@ class IncidentsTx(TxBase):
         rows = schema.incident_events.c
         found = EVENTS.select().where(rows.incident == incident).order_by(rows.at, rows.id)
         return EVENTS.all(self.conn, found)
+
+    def incident_events_of(self, incidents: Iterable[int]) -> dict[int, list[IncidentEvent]]:
+        rows = schema.incident_events.c
+        found: dict[int, list[IncidentEvent]] = {id: [] for id in incidents}
+        for chunk in chunks(found):
+            query = EVENTS.select().where(rows.incident.in_(chunk)).order_by(rows.at, rows.id)
+            for event in EVENTS.all(self.conn, query):
+                found[event.incident].append(event)
+        return found
 
     def put_work_order(self, order: WorkOrder) -> None:
         WORK_ORDERS.put(self.conn, [order])

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from sqlalchemy import delete, select, tuple_
 
 from controller.adapters.store import schema
-from controller.adapters.store.mapping import insert_into, upsert
+from controller.adapters.store.mapping import chunks, insert_into, upsert
 from controller.adapters.store.tx_base import TxBase
 from controller.adapters.store.types import storable
 from controller.wire.messages import JournalEntry
@@ -25,8 +25,6 @@ Log = tuple[str, str]
 
 Place = tuple[str, str, int]
 """(node, log, n)."""
-
-CHUNK = 500
 
 
 class _End(NamedTuple):
@@ -41,7 +39,7 @@ class JournalTx(TxBase):
     def put_journals(
         self, entries: Sequence[tuple[str, JournalEntry]], received_at: datetime
     ) -> list[tuple[str, JournalEntry]]:
-        ends = self._ends({_log(node, entry.log) for node, entry in entries}, lock=True)
+        ends = self._ends({_log(node, entry.log) for node, entry in entries})
         fresh: dict[Place, tuple[str, JournalEntry]] = {}
         for node, entry in entries:
             log = _log(node, entry.log)
@@ -68,20 +66,16 @@ class JournalTx(TxBase):
         rows = schema.journal.c
         oldest = self.conn.execute(select(rows.id, rows.received_at).order_by(rows.id).limit(limit))
         ids = [id for id, received_at in oldest if received_at < before]
-        for at in range(0, len(ids), CHUNK):
-            self.conn.execute(delete(schema.journal).where(rows.id.in_(ids[at : at + CHUNK])))
+        for chunk in chunks(ids):
+            self.conn.execute(delete(schema.journal).where(rows.id.in_(chunk)))
         return len(ids)
 
-    def _ends(self, logs: set[Log], *, lock: bool = False) -> dict[Log, _End]:
-        """With `lock`, two controllers on one PostgreSQL count one after the other."""
+    def _ends(self, logs: set[Log]) -> dict[Log, _End]:
         rows = schema.journal_upto.c
         ends = dict.fromkeys(logs, _End(0, 0))
-        wanted = sorted(logs)
-        for at in range(0, len(wanted), CHUNK):
-            found = select(rows.node, rows.log, rows.upto, rows.highest).where(
-                tuple_(rows.node, rows.log).in_(wanted[at : at + CHUNK])
-            )
-            for node, log, upto, highest in self.conn.execute(found.with_for_update() if lock else found):
+        for chunk in chunks(logs):
+            found = select(rows.node, rows.log, rows.upto, rows.highest).where(tuple_(rows.node, rows.log).in_(chunk))
+            for node, log, upto, highest in self.conn.execute(found):
                 ends[node, log] = _End(upto, highest)
         return ends
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, delete, insert, or_, select
 
 from controller.adapters.store import schema
-from controller.adapters.store.mapping import Mapped
+from controller.adapters.store.mapping import CHUNK, Mapped, chunks
 from controller.adapters.store.tx_base import TxBase
 from controller.domain.delivery import Delivery, DeliveryEvent, DeliveryState, OccurrenceRow
 
@@ -17,8 +17,6 @@ DELIVERIES = Mapped(schema.deliveries, Delivery)
 EVENTS = Mapped(schema.delivery_events, DeliveryEvent)
 
 SOUNDING = (DeliveryState.SOUNDING, DeliveryState.INTERRUPTED)
-CHUNK = 500
-"""Names in one IN list; far below what either database takes (32,766 and 65,535 parameters)."""
 
 
 class LedgerTx(TxBase):
@@ -50,7 +48,7 @@ class LedgerTx(TxBase):
         wanted = None if nodes is None else frozenset(nodes)
         rows = schema.deliveries.c
         found: list[Delivery] = []
-        for chunk in _chunks(sorted(set(occurrences))):
+        for chunk in chunks(occurrences):
             query = DELIVERIES.select().where(rows.occurrence.in_(chunk))
             if wanted is not None and len(wanted) <= CHUNK:
                 query = query.where(rows.node.in_(sorted(wanted)))
@@ -76,7 +74,7 @@ class LedgerTx(TxBase):
         rows = schema.occurrences.c
         ended = select(rows.id).where(rows.end < before).order_by(rows.end).limit(limit)
         ids = list(self.conn.execute(ended).scalars())
-        for chunk in _chunks(ids):
+        for chunk in chunks(ids):
             for table in (schema.delivery_events, schema.deliveries, schema.stops):
                 self.conn.execute(delete(table).where(table.c.occurrence.in_(chunk)))
             self.conn.execute(delete(schema.occurrences).where(rows.id.in_(chunk)))
@@ -87,7 +85,3 @@ def _overlap(start: datetime, end: datetime) -> ColumnElement[bool]:
     """An occurrence without length belongs to the window it starts in."""
     rows = schema.occurrences.c
     return and_(rows.end >= start, rows.start < end, or_(rows.end > start, rows.start >= start))
-
-
-def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (ids[at : at + CHUNK] for at in range(0, len(ids), CHUNK))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, insert, or_, select, update
 
 from controller.adapters.store import schema
-from controller.adapters.store.mapping import Mapped, insert_into
+from controller.adapters.store.mapping import Mapped, chunks, insert_into
 from controller.adapters.store.tx_base import TxBase
 from controller.domain.escalation import OutboxRow, OutboxState
 from controller.ports import AttemptRow
@@ -19,7 +20,7 @@ ATTEMPTS = Mapped(schema.outbox_attempts, AttemptRow)
 KEY = ("incident", "transition", "recipient", "channel")
 WAITING = (OutboxState.PENDING, OutboxState.RETRY)
 UNFINISHED = (*WAITING, OutboxState.CLAIMED)
-FINAL = (OutboxState.SENT, OutboxState.DEAD)
+FINAL = (OutboxState.SENT, OutboxState.DEAD, OutboxState.MERGED)
 
 
 class OutboxTx(TxBase):
@@ -34,6 +35,15 @@ class OutboxTx(TxBase):
         rows = schema.outbox.c
         found = OUTBOX.select().order_by(rows.id.desc()).limit(limit)
         return OUTBOX.all(self.conn, found if incident is None else found.where(rows.incident == incident))
+
+    def outbox_of(self, incidents: Iterable[int]) -> dict[int, list[OutboxRow]]:
+        rows = schema.outbox.c
+        found: dict[int, list[OutboxRow]] = {id: [] for id in incidents}
+        for chunk in chunks(found):
+            query = OUTBOX.select().where(rows.incident.in_(chunk)).order_by(rows.id.desc())
+            for row in OUTBOX.all(self.conn, query):
+                found[row.incident].append(row)
+        return found
 
     def due_outbox(self, channel: str, now: datetime, limit: int = 20) -> list[OutboxRow]:
         rows = schema.outbox.c
