@@ -214,10 +214,11 @@ async def _bus(settings: Settings, store: Store, mqtt: Mqtt, clock: SystemClock)
 
 
 def _notifiers(settings: Settings, clock: SystemClock) -> dict[str, Notifier]:
-    found: dict[str, Notifier] = {"webhook": WebhookNotifier(clock), "apprise": AppriseNotifier()}
-    if settings.alerts.smtp is not None:
-        found["smtp"] = SmtpNotifier(settings.alerts.smtp, clock)
-    return found
+    return {
+        "smtp": SmtpNotifier(settings.alerts.smtp, clock),
+        "webhook": WebhookNotifier(clock),
+        "apprise": AppriseNotifier(),
+    }
 
 
 def _load(folder: Path) -> Settings:

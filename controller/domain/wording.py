@@ -18,6 +18,9 @@ from controller.domain.incidents import Incident
 SUBJECT_LIMIT = 70
 """Characters: what a phone shows of a subject without opening it."""
 
+CHILDREN_LIMIT = 12
+"""Nodes of a shared fault that a message names; it says how many there are."""
+
 
 @dataclass(frozen=True, slots=True)
 class Due:
@@ -89,8 +92,8 @@ VISITS = {
 CAUSES = {
     "power": Text("mất điện cả khu vực", "area power cut"),
     "network": Text("mất mạng cả khu vực", "area network outage"),
-    "centre": Text("lỗi tại trung tâm", "fault of the centre itself"),
-    "broker": Text("trung tâm mất kết nối máy chủ MQTT", "the centre lost its MQTT broker"),
+    "centre": Text("phần lớn cụm loa mất liên lạc cùng lúc", "most nodes lost at once"),
+    "broker": Text("mất kết nối máy chủ MQTT", "MQTT broker lost"),
     "link": Text("mất liên lạc", "no contact"),
     "missed-broadcast": Text("chương trình không phát được", "broadcast missed"),
 }
@@ -320,7 +323,7 @@ def _place(incident: Incident, facts: Facts, language: str) -> str:
     if facts.commune:
         return upper_first(_commune(facts.commune, language))
     if incident.scope == "centre":
-        return _say(language, f"Trung tâm {facts.site}", f"{facts.site} centre")
+        return _say(language, "Trung tâm", "Centre")
     return incident.subject
 
 
@@ -352,6 +355,8 @@ def _since(incident: Incident, facts: Facts, language: str, now: datetime) -> st
 
 def _where(facts: Facts, language: str) -> str | None:
     parts = [_commune(facts.commune, language)] if facts.commune else []
+    if not (facts.commune or facts.node):
+        parts = [facts.site]
     if facts.hamlet:
         parts.append(facts.hamlet if language == "en" else lower_first(facts.hamlet))
     if facts.pole:
@@ -376,7 +381,8 @@ def _keeper(facts: Facts, language: str) -> str | None:
 def _children(facts: Facts, language: str) -> str | None:
     if not facts.children:
         return None
-    names, count = ", ".join(facts.children), len(facts.children)
+    count = len(facts.children)
+    names = ", ".join(facts.children[:CHILDREN_LIMIT]) + ("…" if count > CHILDREN_LIMIT else "")
     return _say(language, f"Gồm {count} cụm loa: {names}", f"{count} nodes: {names}")
 
 

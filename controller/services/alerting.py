@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import structlog
 
@@ -42,6 +42,13 @@ REPEATABLE = frozenset({"webhook"})
 STORE_PAUSES_S = (1.0, 5.0, 15.0, 60.0)
 
 log = structlog.get_logger(__name__)
+
+
+@runtime_checkable
+class Configured(Protocol):
+    """A sender that takes something from the configuration beside the channel's address."""
+
+    def reload(self, settings: Settings) -> None: ...
 
 
 class Alerting:
@@ -85,11 +92,12 @@ class Alerting:
         for lane in self._lanes.values():
             lane.woken.set()
 
-    def reload(self, settings: Settings, notifiers: Mapping[str, Notifier] | None = None) -> None:
-        """Take new settings (and senders, where the mail relay changed); channels that pause try again."""
+    def reload(self, settings: Settings) -> None:
+        """Take new settings, senders too; channels that pause try again."""
         self._settings = settings
-        if notifiers is not None:
-            self._notifiers = dict(notifiers)
+        for notifier in self._notifiers.values():
+            if isinstance(notifier, Configured):
+                notifier.reload(settings)
         for lane in self._lanes.values():
             lane.paused_until = None
         self.wake()

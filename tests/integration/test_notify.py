@@ -24,7 +24,7 @@ from controller.adapters.notify.smtp import SmtpNotifier
 from controller.adapters.notify.webhook import WebhookNotifier, pause_asked
 from controller.domain.escalation import Channel, Smtp
 from controller.ports import NotifyError, Outgoing
-from tests.alerts_support import hook, mail
+from tests.alerts_support import hook, mail, settings
 from tests.fakes import START, FakeClock
 from tests.receivers import HttpReceiver, MailServer
 
@@ -131,6 +131,15 @@ async def test_a_relay_that_dawdles_at_every_step_is_given_up_while_it_surely_ha
     error = await refusal(SmtpNotifier(relay(server), Racing()).send(mail(), MESSAGE))
     assert (kind(error), server.mails) == ("transient", [])
     assert "too slow" in str(error)
+
+
+async def test_a_relay_that_is_configured_later_is_used_without_a_restart(server: MailServer) -> None:
+    notifier = SmtpNotifier(None, FakeClock())
+    assert kind(await refusal(notifier.send(mail(), MESSAGE))) == "transient"
+    site = settings()
+    notifier.reload(replace(site, alerts=replace(site.alerts, smtp=relay(server))))
+    await notifier.send(mail(), MESSAGE)
+    assert len(server.mails) == 1
 
 
 async def test_an_address_that_is_none_is_refused_for_good(server: MailServer) -> None:

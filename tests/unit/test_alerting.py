@@ -11,6 +11,7 @@ import pytest
 
 from controller.domain.escalation import OutboxState, Person
 from controller.domain.incidents import Incident, IncidentState
+from controller.domain.site import Settings
 from controller.ports import NotifyError, Outgoing, Store
 from tests.alerts_support import Desk, Receiver, hook, incident, mail, open_store, person, settings
 from tests.fakes import FakeClock
@@ -307,15 +308,19 @@ async def test_a_channel_taken_out_of_the_configuration_leaves_its_messages_visi
     )
 
 
-async def test_new_settings_make_a_pausing_channel_try_again(store: Store, clock: FakeClock, post: Receiver) -> None:
+async def test_new_settings_make_a_pausing_channel_try_again_with_the_new_relay(store: Store, clock: FakeClock) -> None:
+    class Relay(Receiver):
+        def reload(self, settings: Settings) -> None:
+            self.answer = lambda message: None
+
+    post = Relay()
     post.answer = lambda message: NotifyError("535 wrong password")
     async with desk_of(store, clock, post) as desk:
         await desk.announce("opened")
         await desk.later(400)
-        repaired = Receiver()
-        desk.alerting.reload(desk.settings, {"smtp": repaired})
+        desk.alerting.reload(desk.settings)
         await desk.announce("opened", incident(2))
-    assert [message.data["incident"] for message in repaired.got] == [2]
+    assert [message.data["incident"] for message in post.got] == [2]
 
 
 async def test_the_page_hears_of_every_outcome(store: Store, clock: FakeClock, post: Receiver) -> None:

@@ -143,6 +143,13 @@ def test_a_commune_without_power_names_its_nodes_and_says_to_call_the_utility_fi
     assert "gọi điện lực" in message.body
 
 
+def test_a_fault_of_sixty_nodes_is_not_a_wall_of_names() -> None:
+    facts = Facts(site="Quan Sơn", zone=ZONE, children=tuple(f"Cụm {n}" for n in range(1, 61)))
+    body = wording.opened(incident(scope="centre", cause="centre", commune=""), facts, "vi", PAGE, START).body
+    assert "Gồm 60 cụm loa: Cụm 1, " in body
+    assert body.count("Cụm ") == 12
+
+
 def test_a_commune_whose_name_says_what_it_is_is_not_called_so_twice() -> None:
     facts = replace(FULL, node="", commune="Thị trấn Sơn Lư", rule=None)
     assert opened(facts, scope="commune", cause="network").subject == (
@@ -193,7 +200,8 @@ def test_a_fault_that_comes_and_goes_or_comes_back_is_told_as_such() -> None:
 def test_a_fault_of_the_centre_is_called_so() -> None:
     facts = Facts(site="Quan Sơn", zone=ZONE)
     message = wording.opened(incident(scope="centre", cause="centre", commune=""), facts, "vi", PAGE, START)
-    assert message.subject == "[Nguy cấp] Trung tâm Quan Sơn: lỗi tại trung tâm"
+    assert message.subject == "[Nguy cấp] Trung tâm: phần lớn cụm loa mất liên lạc cùng lúc"
+    assert "Nơi: Quan Sơn" in message.body
 
 
 def test_an_unknown_cause_and_metric_are_shown_by_their_names_and_not_swallowed() -> None:

@@ -16,6 +16,7 @@ from email.utils import format_datetime
 
 from controller.adapters.notify.threads import in_own_thread
 from controller.domain.escalation import Channel, Smtp
+from controller.domain.site import Settings
 from controller.ports import Clock, NotifyError, Outgoing
 
 WHOLE_S = 50.0
@@ -25,26 +26,33 @@ WHOLE_S = 50.0
 class SmtpNotifier:
     """Sends to channels of kind "smtp", whose address is one mail address."""
 
-    def __init__(self, smtp: Smtp, clock: Clock) -> None:
-        self._smtp = smtp
+    def __init__(self, relay: Smtp | None, clock: Clock) -> None:
+        self._relay = relay
         self._clock = clock
+
+    def reload(self, settings: Settings) -> None:
+        """Take the relay of new settings, from the next message on."""
+        self._relay = settings.alerts.smtp
 
     async def send(self, channel: Channel, message: Outgoing) -> None:
         """Returns when the relay took the message. NotifyError: permanent if it refused this recipient or
         this message for good, uncertain if it fell silent after it had the whole message."""
-        mail = self._compose(channel.address, message)
-        await in_own_thread(lambda: _deliver(self._smtp, self._clock, channel.address, mail), "smtp")
+        relay = self._relay
+        if relay is None:
+            raise NotifyError("alerts.yaml names no mail relay (smtp:)")
+        mail = self._compose(relay, channel.address, message)
+        await in_own_thread(lambda: _deliver(relay, self._clock, channel.address, mail), "smtp")
 
-    def _compose(self, to: str, message: Outgoing) -> bytes:
+    def _compose(self, relay: Smtp, to: str, message: Outgoing) -> bytes:
         mail = EmailMessage(policy=WIRE_FORMAT)
         try:
-            mail["From"] = self._smtp.sender
+            mail["From"] = relay.sender
             mail["To"] = Address(addr_spec=to)
         except ValueError as error:
             raise NotifyError(f"not a mail address: {to!r} ({error})", permanent=True) from error
         mail["Subject"] = " ".join(message.subject.split())
         mail["Date"] = format_datetime(self._clock.now())
-        mail["Message-ID"] = f"<{re.sub(r'[^A-Za-z0-9._-]', '-', message.key)}@{_domain(self._smtp.sender)}>"
+        mail["Message-ID"] = f"<{re.sub(r'[^A-Za-z0-9._-]', '-', message.key)}@{_domain(relay.sender)}>"
         mail["Auto-Submitted"] = "auto-generated"
         mail.set_content(message.body, charset="utf-8", cte="base64")
         return mail.as_bytes()
