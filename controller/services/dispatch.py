@@ -7,6 +7,7 @@ should hold, and only the difference is sent.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import math
 import secrets
 from collections.abc import Collection, Iterable, Mapping
@@ -27,6 +28,7 @@ from controller.wire.messages import (
     JournalAck,
     NodeSettings,
     PlaylistsDoc,
+    PlaylistsRef,
     encode,
 )
 from controller.wire.signing import SigningKey, payload_of, sign
@@ -36,6 +38,8 @@ log = structlog.get_logger(__name__)
 
 COMMAND_LIFE = timedelta(seconds=30)
 ACK_LIFE_S = 60
+INLINE_UP_TO = 100_000
+"""Bytes of a document that goes over MQTT itself; a longer one is fetched by HTTP."""
 RESEND_AFTER_S = 30.0
 """A node that still reports another document this long after it was sent gets it again."""
 
@@ -166,13 +170,29 @@ class Dispatch:
         if expiry <= 0:
             return False
         outcome = await self._bus.publish(
-            self._topics.playlists(row.node), row.document, retain=True, expiry_s=int(expiry)
+            self._topics.playlists(row.node), self._payload(row), retain=True, expiry_s=int(expiry)
         )
         if outcome not in ("", NOBODY_SUBSCRIBED):
             log.warning("playlists not published", node=row.node, rev=row.rev, reason=outcome)
             return False
         self._sent[row.node] = _Sent((row.epoch, row.rev), self._clock.monotonic())
         return True
+
+    def _payload(self, row: Desired) -> bytes:
+        """What goes over MQTT: the document, or where to fetch it if it is long."""
+        if len(row.document) <= INLINE_UP_TO:
+            return row.document
+        name = hashlib.sha256(row.document).hexdigest()
+        ref = PlaylistsRef(url=f"/media/{name}.jws", sha256=name)
+        whole = self._documents[row.node]
+        return sign(msgspec.structs.replace(whole, playlists=(), settings=NodeSettings(), ref=ref), self._key)
+
+    def document(self, node: str, sha256: str) -> bytes | None:
+        """The document of `node` that a `ref` named; None if it is not (or no longer) its newest."""
+        row = self._desired.get(node)
+        if row is None or hashlib.sha256(row.document).hexdigest() != sha256:
+            return None
+        return row.document
 
     # --- orders ---------------------------------------------------------------------------------------------
 

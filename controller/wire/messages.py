@@ -17,6 +17,9 @@ from broadcasts.model import FileTrack, Playlist, Track
 MAX_PAYLOAD = 256 * 1024
 """Bytes; what is longer is refused before it is decoded. The largest legal message is a playlists document."""
 
+MAX_DOCUMENT = 8 * 1024 * 1024
+"""Bytes; the limit for a document that a `ref` points to, fetched over HTTP."""
+
 MAX_UP_PAYLOAD = 16 * 1024
 """Bytes; the limit for everything a node sends."""
 
@@ -307,6 +310,7 @@ def _stamped(value: Any) -> Any:
 
 
 __all__ = [
+    "MAX_DOCUMENT",
     "MAX_PAYLOAD",
     "MAX_UP_PAYLOAD",
     "Claims",

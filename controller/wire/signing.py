@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from controller.wire.messages import (
+    MAX_DOCUMENT,
     MAX_PAYLOAD,
     Claims,
     Command,
@@ -120,13 +121,14 @@ def verify(
     *,
     audience: tuple[str, ...],
     now: datetime,
+    limit: int = MAX_PAYLOAD,
 ) -> S:
     """The message inside `token`, or Refused with the reason.
 
     `audience`: the names this node answers to (its id, `zone:...` of its zones). Nothing of the payload is
-    looked at before the signature holds.
+    looked at before the signature holds. `limit`: bytes; MAX_DOCUMENT for what a `ref` points to.
     """
-    if len(token) > MAX_PAYLOAD:
+    if len(token) > limit:
         raise Refused("malformed", f"{len(token)} bytes")
     header, signed, payload, signature = _split(token)
     if header.get("alg") != "EdDSA":
@@ -141,7 +143,7 @@ def verify(
     if header.get("typ") != TYP[kind]:
         raise Refused("wrong-type", str(header.get("typ"))[:40])
     try:
-        message = decode(kind, payload, limit=MAX_PAYLOAD)
+        message = decode(kind, payload, limit=limit)
     except WireError as error:
         raise Refused("malformed", str(error)) from None
     if message.aud not in audience:
@@ -153,7 +155,7 @@ def verify(
 
 def payload_of(kind: type[S], token: bytes) -> S:
     """The message inside a token of our own making, e.g. read back from our database: nothing is verified."""
-    return decode(kind, _split(token)[2], limit=MAX_PAYLOAD)
+    return decode(kind, _split(token)[2], limit=MAX_DOCUMENT)
 
 
 def _split(token: bytes) -> tuple[dict[str, Any], bytes, bytes, bytes]:

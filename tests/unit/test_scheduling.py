@@ -10,7 +10,7 @@ import pytest
 
 from broadcasts.model import File, IfLate, LateAction, Say
 from controller.ports import AudioRefused, ConfigRefused
-from controller.wire.messages import Command, JournalEntry
+from controller.wire.messages import MAX_DOCUMENT, Command, JournalEntry, PlaylistsDoc
 from controller.wire.signing import verify
 from tests.fakes import START
 from tests.house import KEYS, NEWS, House
@@ -246,3 +246,17 @@ async def test_a_joinable_airing_that_is_running_is_planned_at_a_first_start(hou
     await house.edited(NEWS, long, replace(long, id="bo-lo", if_late=IfLate(LateAction.DROP, 600)))
     assert "dang-phat@2026-11-23T07:59:55" in house.holds("na-meo-01")
     assert "bo-lo@2026-11-23T07:59:55" not in house.holds("na-meo-01")
+
+
+async def test_a_document_too_long_for_mqtt_is_named_and_fetched(house: House) -> None:
+    every_minute = tuple(time(hour, minute) for hour in range(24) for minute in range(0, 60, 10))
+    await house.edited(NEWS, replace(NEWS, id="day-dac", at=every_minute))
+    document = house.documents("na-meo-01")[-1]
+    assert document.ref is not None
+    assert document.playlists == ()
+    whole = house.dispatch.document("na-meo-01", document.ref.sha256)
+    assert whole is not None
+    found = verify(PlaylistsDoc, whole, KEYS, audience=("na-meo-01",), now=house.clock.now(), limit=MAX_DOCUMENT)
+    assert (found.epoch, found.rev) == (document.epoch, document.rev)
+    assert len(found.playlists) > 900
+    assert house.dispatch.document("na-meo-02", document.ref.sha256) is None, "each node has its own"
