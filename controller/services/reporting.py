@@ -16,7 +16,7 @@ from broadcasts.model import Node, Zone
 from controller.domain.asrun import count
 from controller.domain.delivery import Delivery, DeliveryState, OccurrenceRow
 from controller.domain.escalation import OutboxRow
-from controller.domain.faults import Text, Value
+from controller.domain.faults import FaultState, Text, Value
 from controller.domain.incidents import Incident, WorkOrder
 from controller.domain.liveness import Liveness
 from controller.domain.site import Settings
@@ -33,6 +33,8 @@ BEHIND = timedelta(days=30)
 
 AROUND = timedelta(minutes=30)
 """Incidents this close to an airing belong to its story."""
+
+CONFIRMED = frozenset({FaultState.OPEN, FaultState.CLEARING})
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -168,12 +170,16 @@ class _Reader:
     def nodes(self) -> Plain:
         known = _Known(
             states=self._states(),
-            faults=_grouped(self._tx.faults(), lambda row: row.node),
+            faults=_grouped(self._confirmed(), lambda row: row.node),
             playing=self._playing(),
             wanted=self._tx.desired(),
         )
         communes = [zone for zone in self._settings.zones.values() if zone.is_commune]
         return {"now": shape.iso(self._now), "communes": [self._commune(zone, known) for zone in communes]}
+
+    def _confirmed(self) -> list[FaultRow]:
+        """Faults that have been bad for their hold time; suspicions are no news."""
+        return [row for row in self._tx.faults() if row.state in CONFIRMED]
 
     def _states(self) -> dict[str, Plain]:
         stored = self._tx.nodes()

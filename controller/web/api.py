@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 from datetime import date
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 from fastapi import APIRouter, Depends, Header, Request
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import JSONResponse, Response
 
 from controller.domain.incidents import Incident
+from controller.ports import StoreError
 from controller.services.readmodels import Plain
 from controller.services.reporting import UnknownOccurrence
 from controller.web import metrics
@@ -140,16 +140,15 @@ def _ordering(app: Controller, token: str) -> APIRouter:
 
     @routes.post("/say")
     async def say(order: SayOrder) -> Plain:
-        voice = order.voice or app.settings.site.studio.voice
-        return await _taken(app.scheduling.say(order.text, order.to, voice, order.volume, order.by))
+        return await _taken(app.orders.say(order.text, order.to, order.voice, order.volume, order.by))
 
     @routes.post("/play")
     async def play(order: PlayOrder) -> Plain:
-        return await _taken(app.scheduling.play(order.path, order.to, order.volume, order.by))
+        return await _taken(app.orders.play(order.path, order.to, order.volume, order.by))
 
     @routes.post("/stop")
     async def stop(order: StopOrder) -> Plain:
-        return await _taken(app.scheduling.stop_air(order.to, order.by))
+        return await _taken(app.orders.stop_air(order.to, order.by))
 
     @routes.post("/incidents/{id}/ack")
     async def acknowledge(id: int, order: Acknowledgement) -> Plain:
@@ -163,16 +162,14 @@ def _ordering(app: Controller, token: str) -> APIRouter:
     async def selftest(id: str) -> Plain:
         if id not in app.settings.nodes:
             raise Refusal(404, f"unknown node '{id}'")
-        if reason := await app.dispatch.order(id, "selftest", {}):
+        if reason := await app.dispatch.order(id, "selftest"):
             raise Refusal(503, reason)
         return {"ok": True, "node": id}
 
     @routes.post("/reload")
     async def reload() -> Plain:
-        difference = await app.scheduling.reload()
-        if app.scheduling.problems:
-            raise Refusal(422, "\n".join(map(str, app.scheduling.problems)))
-        return {"ok": True, "difference": _plain(difference)}
+        difference = await _taken(app.scheduling.reload("api"))
+        return {"ok": True, "difference": msgspec.to_builtins(difference, str_keys=True)}
 
     return routes
 
@@ -181,7 +178,7 @@ async def _taken(order: Awaitable[R]) -> R:
     """An order that cannot be carried out as it stands is 422, with the reason."""
     try:
         return await order
-    except (KeyError, ValueError) as error:
+    except ValueError as error:
         raise Refusal(422, _text(error)) from None
 
 
@@ -202,10 +199,6 @@ def _incident(row: Incident) -> Plain:
         "state": row.state.value,
         "acknowledged_by": row.acknowledged_by,
     }
-
-
-def _plain(value: Any) -> Any:
-    return msgspec.to_builtins(value, str_keys=True)
 
 
 # --- watching -----------------------------------------------------------------------------------------------
@@ -241,6 +234,6 @@ async def _database(app: Controller) -> list[str]:
             await app.store.transact(lambda tx: tx.epoch())
     except TimeoutError:
         return [f"database: no answer within {DATABASE_S:g} s"]
-    except (OSError, SQLAlchemyError) as error:
-        return [f"database: {type(error).__name__}"]
+    except StoreError as error:
+        return [f"database: {error}"]
     return []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from controller.domain.incidents import Incident
 from controller.domain.site import Settings
@@ -13,10 +13,17 @@ from controller.services.reporting import Reporting
 
 
 class Scheduling(Protocol):
-    """Orders of the moment. KeyError for an unknown target, ValueError (AudioRefused) for what cannot be aired."""
+    """The configuration in effect, and why a newer one is not."""
 
     @property
     def problems(self) -> tuple[str, ...]: ...
+
+    def reload(self, by: str) -> Awaitable[Any]:
+        """ConfigRefused when nothing changed."""
+
+
+class Orders(Protocol):
+    """Orders of the moment. ValueError (AudioRefused too) says why one cannot be carried out."""
 
     def say(
         self, text: str, to: Sequence[str], voice: str, volume: int | None, by: str
@@ -26,11 +33,9 @@ class Scheduling(Protocol):
 
     def stop_air(self, to: Sequence[str], by: str) -> Awaitable[dict[str, Any]]: ...
 
-    def reload(self) -> Awaitable[Any]: ...
-
 
 class Dispatch(Protocol):
-    def order(self, node: str, do: str, args: dict[str, Any]) -> Awaitable[str]:
+    def order(self, node: str, do: Literal["selftest"]) -> Awaitable[str]:
         """Send a command; empty when the broker took it, otherwise the reason."""
 
 
@@ -73,6 +78,9 @@ class Controller(Protocol):
 
     @property
     def scheduling(self) -> Scheduling: ...
+
+    @property
+    def orders(self) -> Orders: ...
 
     @property
     def dispatch(self) -> Dispatch: ...

@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
+from controller.ports import StoreError
 from controller.web import api, media, pages
 from controller.web.guard import Guard, Refusal, names_of
 from controller.web.live import Live
@@ -48,6 +49,7 @@ def create(app: Controller, *, token: str) -> FastAPI:
     site.add_exception_handler(Refusal, _refused)
     site.add_exception_handler(HTTPException, _http_error)
     site.add_exception_handler(RequestValidationError, _invalid)
+    site.add_exception_handler(StoreError, _store_error)
     return site
 
 
@@ -65,6 +67,10 @@ async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     said = [f"{'.'.join(map(str, each['loc'][1:])) or 'body'}: {each['msg']}" for each in error.errors()]
     return JSONResponse({"error": "; ".join(said)}, 422)
+
+
+async def _store_error(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": f"database: {error}"}, 503)
 
 
 async def serve(
