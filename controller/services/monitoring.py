@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 
@@ -34,7 +34,8 @@ from controller.wire.messages import FaultReport, Heartbeat, JournalEntry, Statu
 
 log = structlog.get_logger(__name__)
 
-Order = Callable[[str, str, dict[str, Any]], Awaitable[str]]
+Wish = Literal["ping", "selftest"]
+Order = Callable[[str, Wish, dict[str, Any]], Awaitable[str]]
 
 BROKER_LOST_S = 60.0
 """Without the broker for this long the centre itself is broken."""
@@ -75,7 +76,7 @@ class Monitoring:
         self._unsettled = False
         self._lock = asyncio.Lock()
         self._deadlines: Deadlines[str] = Deadlines()
-        self._orders: asyncio.Queue[tuple[str, str, dict[str, Any]]] = asyncio.Queue()
+        self._orders: asyncio.Queue[tuple[str, Wish, dict[str, Any]]] = asyncio.Queue()
         self._listening_from = NEVER
         self._deaf_from: float | None = None
         self._said: set[str] = set()

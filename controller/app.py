@@ -1,0 +1,152 @@
+"""The composition root: the only place where services meet their adapters.
+
+`build` takes everything from outside, so that tests call the same one with their fakes; `controller.runtime` brings
+the real things.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from controller.domain.escalation import messages_for
+from controller.domain.site import Settings
+from controller.ports import Bus, Clock, ConfigRefused, Library, Notifier, Store, Timer
+from controller.services.alerting import Alerting
+from controller.services.changes import Changes
+from controller.services.dispatch import Dispatch
+from controller.services.intake import Intake
+from controller.services.ledger import Ledger
+from controller.services.monitoring import Monitoring
+from controller.services.orders import Orders
+from controller.services.reporting import Reporting
+from controller.services.scheduling import Scheduling
+from controller.wire.signing import SigningKey
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """The controller, wired. `start`, then `run` until cancelled, then `stop`."""
+
+    clock: Clock
+    store: Store
+    bus: Bus
+    timer: Timer
+    library: Library
+    changes: Changes
+    dispatch: Dispatch
+    ledger: Ledger
+    scheduling: Scheduling
+    orders: Orders
+    monitoring: Monitoring
+    alerting: Alerting
+    reporting: Reporting
+    intake: Intake
+    edits: Callable[[], AsyncIterator[None]] | None
+
+    @property
+    def settings(self) -> Settings:
+        """The configuration that is in effect."""
+        return self.scheduling.settings
+
+    async def start(self) -> None:
+        """Take over from whoever led before, and connect."""
+        await self.dispatch.start()
+        await self.monitoring.start()
+        self.timer.start()
+        await self.bus.start()
+
+    async def run(self) -> None:
+        """Until cancelled. A failure in one part ends all: it is reported, and the service starts anew."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._take_in(), name="intake")
+            tasks.create_task(self.monitoring.run(), name="monitoring")
+            tasks.create_task(self.alerting.run(), name="alerting")
+            tasks.create_task(self.scheduling.start(), name="first plan")
+            if self.edits is not None:
+                tasks.create_task(self._take_edits(self.edits), name="configuration")
+
+    async def stop(self) -> None:
+        self.timer.stop()
+        await self.bus.stop()
+        await self.store.close()
+
+    async def _take_in(self) -> None:
+        async for batch in self.bus.events():
+            await self.intake.take(batch)
+
+    async def _take_edits(self, edits: Callable[[], AsyncIterator[None]]) -> None:
+        async for _ in edits():
+            try:
+                difference = await self.scheduling.reload()
+            except ConfigRefused:
+                continue  # written down, logged and shown by scheduling; the last good one stays
+            log.info("configuration in effect", added=difference.added[:20], cancelled=difference.cancelled[:20])
+
+
+def build(
+    settings: Settings,
+    *,
+    clock: Clock,
+    bus: Bus,
+    store: Store,
+    timer: Timer,
+    library: Library,
+    notifiers: Mapping[str, Notifier],
+    key: SigningKey,
+    load: Callable[[], Settings],
+    edits: Callable[[], AsyncIterator[None]] | None = None,
+) -> App:
+    """Wire the controller. `load` reads the configuration anew (ConfigRefused), `edits` tells when to."""
+    changes = Changes()
+    dispatch = Dispatch(settings, store=store, bus=bus, clock=clock, key=key)
+    ledger = Ledger(store=store, clock=clock, changes=changes, wanted=dispatch.wanted)
+    alerting = Alerting(settings, store=store, clock=clock, notifiers=notifiers, changes=changes)
+    monitoring = Monitoring(
+        settings,
+        store=store,
+        clock=clock,
+        order=dispatch.order,
+        plan_messages=messages_for,
+        changes=changes,
+        on_outbox=alerting.wake,
+    )
+    intake = Intake(settings, clock=clock, dispatch=dispatch, ledger=ledger, health=monitoring)
+    told = [dispatch.reload, monitoring.reload, alerting.reload, intake.reload]
+    scheduling = Scheduling(
+        settings,
+        store=store,
+        clock=clock,
+        timer=timer,
+        library=library,
+        dispatch=dispatch,
+        ledger=ledger,
+        changes=changes,
+        load=load,
+        on_settings=told,
+    )
+    orders = Orders(scheduling=scheduling, store=store, clock=clock, library=library, dispatch=dispatch)
+    reporting = Reporting(settings, store=store, clock=clock, monitoring=monitoring, scheduling=scheduling)
+    told.append(reporting.reload)
+    return App(
+        clock=clock,
+        store=store,
+        bus=bus,
+        timer=timer,
+        library=library,
+        changes=changes,
+        dispatch=dispatch,
+        ledger=ledger,
+        scheduling=scheduling,
+        orders=orders,
+        monitoring=monitoring,
+        alerting=alerting,
+        reporting=reporting,
+        intake=intake,
+        edits=edits,
+    )
