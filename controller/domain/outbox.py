@@ -60,11 +60,11 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """One message: `row` carries it and gives the key; `merged` are ids of rows that it tells too."""
+    """One message: `row` carries it and gives the key; `merged` are the rows that it tells too."""
 
     row: OutboxRow
     message: Message
-    merged: tuple[int, ...] = ()
+    merged: tuple[OutboxRow, ...] = ()
 
 
 def next_of_thread(thread: Sequence[OutboxRow], language: str, now: datetime) -> Held | Sending | None:
@@ -83,7 +83,7 @@ def next_of_thread(thread: Sequence[OutboxRow], language: str, now: datetime) ->
     message = Message(newest.subject, newest.body)
     if untold:
         message = wording.combined(message, [row.body for row in untold], language)
-    return Sending(newest, message, tuple(row.id for row in earlier))
+    return Sending(newest, message, tuple(earlier))
 
 
 def _untold(rows: Sequence[OutboxRow], newest: OutboxRow) -> list[OutboxRow]:
@@ -98,8 +98,8 @@ def digest_of(sendings: Sequence[Sending], language: str, page_url: str) -> Send
     if len(ordered) == 1:
         return ordered[0]
     newest = ordered[-1]
-    others = [sending.row.id for sending in ordered[:-1]]
-    merged = (*others, *(id for sending in ordered for id in sending.merged))
+    others = [sending.row for sending in ordered[:-1]]
+    merged = (*others, *(row for sending in ordered for row in sending.merged))
     told = [(sending.row.incident, sending.row.subject) for sending in ordered]
     return Sending(newest.row, wording.digest(told, language, page_url), merged)
 

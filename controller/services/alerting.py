@@ -246,7 +246,7 @@ class _Errand:
     row: OutboxRow
     channel: Channel
     outgoing: Outgoing
-    merged: tuple[int, ...]
+    merged: tuple[OutboxRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,7 +316,7 @@ class _Pick:
             key=key_of(self.settings.site.id, row),
             subject=sending.message.subject,
             body=sending.message.body,
-            data=_data(tx, row, person),
+            data=_data(tx, sending, person),
         )
         claimed = replace(row, attempts=row.attempts + 1)
         return _Errand(claimed, channel, outgoing, sending.merged)
@@ -338,8 +338,8 @@ def _thread_of(tx: Tx, row: OutboxRow) -> list[OutboxRow]:
 
 def _give_up(tx: Tx, sending: Sending, now: datetime) -> None:
     error = "this person or channel is no longer in alerts.yaml"
-    for id in (sending.row.id, *sending.merged):
-        tx.finish(id, OutboxState.DEAD, now, error=error)
+    for row in (sending.row, *sending.merged):
+        tx.finish(row.id, OutboxState.DEAD, now, error=error)
 
 
 def _record(tx: Tx, errand: _Errand, outcome: Outcome, now: datetime) -> None:
@@ -350,8 +350,8 @@ def _record(tx: Tx, errand: _Errand, outcome: Outcome, now: datetime) -> None:
     dead = outcome.state is OutboxState.DEAD
     state = OutboxState.DEAD if dead else OutboxState.MERGED
     error = outcome.error if dead else f"told with {errand.outgoing.key}"
-    for id in errand.merged:
-        tx.finish(id, state, now, error=error)
+    for row in errand.merged:
+        tx.finish(row.id, state, now, error=error)
 
 
 def _sent_lately(tx: Tx, channel: str) -> dict[str, list[datetime]]:
@@ -363,17 +363,19 @@ def _sent_lately(tx: Tx, channel: str) -> dict[str, list[datetime]]:
     return sent
 
 
-def _data(tx: Tx, row: OutboxRow, person: Person) -> dict[str, object]:
+def _data(tx: Tx, sending: Sending, person: Person) -> dict[str, object]:
     """What a program may want to know of the message (docs/alerts.md)."""
-    told: dict[str, object] = {
+    row = sending.row
+    data: dict[str, object] = {
         "incident": row.incident,
         "transition": row.transition,
         "recipient": person.id,
         "created_at": row.created_at.isoformat(),
+        "merged": [{"incident": told.incident, "transition": told.transition} for told in sending.merged],
     }
     incident = tx.incident(row.incident)
     if incident is not None:
-        told |= {
+        data |= {
             "severity": incident.severity.value,
             "state": incident.state.value,
             "scope": incident.scope,
@@ -386,4 +388,4 @@ def _data(tx: Tx, row: OutboxRow, person: Person) -> dict[str, object]:
             "nodes": list(incident.nodes),
             "evidence": dict(incident.evidence),
         }
-    return told
+    return data

@@ -64,6 +64,31 @@ async def test_a_new_incident_reaches_every_channel_of_a_person_at_once(store: S
     assert mails.got[0].key != hooks.got[0].key
 
 
+async def test_a_program_at_a_webhook_gets_the_incident_as_it_is_now(store: Store, clock: FakeClock) -> None:
+    hooks = Receiver()
+    made = await store.transact(lambda tx: tx.new_incident(incident()))
+    async with Desk(store, clock, settings(person("lan", hook())), {"webhook": hooks}) as desk:
+        await desk.announce("opened", made)
+    assert hooks.got[0].data == {
+        "incident": made.id,
+        "transition": "opened",
+        "recipient": "lan",
+        "created_at": "2026-11-23T01:00:00+00:00",
+        "merged": [],
+        "severity": "critical",
+        "state": "open",
+        "scope": "node",
+        "subject_id": "na-meo-03",
+        "commune": "na-meo",
+        "cause": "amplifier",
+        "component": "amplifier",
+        "opened_at": "2026-11-23T00:59:20+00:00",
+        "closed_at": None,
+        "nodes": [],
+        "evidence": {"amp_vrms": 0.04, "src_dbfs": -12.3},
+    }
+
+
 async def test_an_attempt_is_on_record_before_the_message_leaves(
     store: Store, clock: FakeClock, post: Receiver
 ) -> None:
@@ -166,6 +191,7 @@ async def test_opened_and_recovered_while_a_channel_was_down_are_one_message(
         states = await desk.states()
     assert post.subjects == ["[Đã phục hồi] Na Mèo 03: hỏng tăng âm"]
     assert "Việc cần làm (phải trèo cột): Thay mô-đun" in post.got[0].body, "the first text is told too"
+    assert post.got[0].data["merged"] == [{"incident": 1, "transition": "opened"}]
     assert states == [("opened", OutboxState.MERGED), ("recovered", OutboxState.SENT)]
 
 
