@@ -8,7 +8,9 @@ Only quick imports here: every child passes through.
 
 from __future__ import annotations
 
+import ctypes
 import os
+import pwd
 import sys
 
 PR_SET_PDEATHSIG = 1
@@ -18,21 +20,18 @@ SIGKILL = 9
 def main() -> None:
     """Never returns."""
     parent, user, command = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
+    # Loaded as who we are: the other user may not be able to read this Python's libraries.
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     if user:
         _change_user(user)
-    # after the change of user, which would forget it
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
+    if libc is not None:  # after the change of user, which would forget it
+        libc.prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         sys.exit(1)
     os.execvp(command[0], command)  # noqa: S606 - becoming the program is the purpose
 
 
 def _change_user(user: str) -> None:
-    import pwd
-
     entry = pwd.getpwnam(user)
     os.initgroups(user, entry.pw_gid)
     os.setgid(entry.pw_gid)

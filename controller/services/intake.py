@@ -104,11 +104,17 @@ class Intake:
     async def _bus(self, event: BusEvent) -> None:
         if isinstance(event, BusUp):
             self.bus_problem = ""
-            await self._ledger.published(await self._dispatch.on_bus_up())
+            await self._publish(self._dispatch.on_bus_up())
             await self._health.on_bus_up(event.mono)
         elif isinstance(event, BusDown):
             self.bus_problem = event.reason
             await self._health.on_bus_down(event.reason, event.mono)
+
+    async def _publish(self, sending: Awaitable[list[str]]) -> None:
+        """Send, and write down to whom."""
+        at = self._clock.now()
+        if nodes := await sending:
+            await self._ledger.published(nodes, at)
 
     async def _statuses(self, arrived: list[Arrived]) -> None:
         for up, message in arrived:
@@ -120,7 +126,7 @@ class Intake:
             await self._health.on_status(up.node, status, message.mono, message.retain)
             if status.reason == "birth" and not message.retain:
                 held = (status.playlists.epoch, status.playlists.rev)
-                await self._ledger.published(await self._dispatch.on_held(up.node, held, fresh_connect=True))
+                await self._publish(self._dispatch.on_held(up.node, held, fresh_connect=True))
 
     async def _heartbeats(self, arrived: list[Arrived]) -> None:
         batch = []
@@ -134,8 +140,8 @@ class Intake:
                 self._refuse("undecodable", up.node, f"heartbeat: {error}")
         await self._health.on_heartbeats(batch)
         for node, heartbeat, _ in batch:
-            if sent := await self._dispatch.on_held(node, (heartbeat.playlists.epoch, heartbeat.playlists.rev)):
-                await self._ledger.published(sent)
+            held = (heartbeat.playlists.epoch, heartbeat.playlists.rev)
+            await self._publish(self._dispatch.on_held(node, held))
 
     async def _journals(self, arrived: list[Arrived]) -> None:
         batch: list[tuple[str, JournalEntry]] = []

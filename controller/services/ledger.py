@@ -63,14 +63,14 @@ class Ledger:
         self._wanted = wanted
         self._fetched: dict[str, set[str]] = defaultdict(set)
 
-    async def published(self, nodes: Collection[str]) -> None:
-        """The broker holds the documents of `nodes`."""
-        now = self._clock.now()
+    async def published(self, nodes: Collection[str], at: datetime) -> None:
+        """The broker holds the documents of `nodes`. `at` is when they were handed to it: a node may have accepted
+        its document before we hear that the broker has it, and the story is told in order."""
         wanted = {node: [playlist.id for playlist in self._wanted(node)] for node in nodes}
 
         def work(tx: Tx) -> None:
             for node, ids in wanted.items():
-                _move(tx, tx.deliveries_of(ids, [node]), Event.PUBLISHED, now)
+                _move(tx, tx.deliveries_of(ids, [node]), Event.PUBLISHED, at)
 
         await self._store.transact(work)
 

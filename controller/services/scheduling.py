@@ -197,7 +197,7 @@ class Scheduling:
 
         plan, self._planned = await self._store.transact(work)
         self._dispatch.adopt(plan.revisions)
-        await self._ledger.published(await self._dispatch.send([row.node for row in plan.revisions]))
+        await self._ledger.published(await self._dispatch.send([row.node for row in plan.revisions]), now)
         self._arm(now)
         log.info("planned", reason=reason, occurrences=len(self._planned), **_counts(plan))
         self._changes.notify("air")

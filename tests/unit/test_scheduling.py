@@ -236,7 +236,7 @@ async def test_a_broker_that_is_away_gets_the_plan_when_it_returns(house: House)
     await house.edited(NEWS, replace(NEWS, id="khac"))
     assert (await house.states("khac@2026-11-23T17:00"))["na-meo-01"] == "planned"
     house.bus.up()
-    await house.ledger.published(await house.dispatch.on_bus_up())
+    await house.ledger.published(await house.dispatch.on_bus_up(), house.clock.now())
     assert "khac@2026-11-23T17:00" in house.holds("na-meo-01")
     assert (await house.states("khac@2026-11-23T17:00"))["na-meo-01"] == "published"
 
