@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from controller.adapters.store.sql import SqlStore
@@ -24,10 +25,12 @@ from controller.domain.incidents import Incident, IncidentState
 from controller.domain.outbox import Policy
 from controller.domain.site import Settings, Site
 from controller.domain.wording import Facts
-from controller.ports import Notifier, NotifyError, Outgoing, Store
+from controller.ports import Notifier, NotifyError, Outgoing, Store, Tx
 from controller.services.alerting import Alerting
 from controller.services.changes import Changes
 from tests.fakes import START, FakeClock, settle
+
+T = TypeVar("T")
 
 ZONE = ZoneInfo("Asia/Ho_Chi_Minh")
 
@@ -114,6 +117,41 @@ class Receiver:
         self.got.append(message)
 
 
+class CountingStore:
+    """A store that tells how many transactions its user has begun and ended."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.begun = self.ended = 0
+
+    async def transact(self, work: Callable[[Tx], T]) -> T:
+        self.begun += 1
+        try:
+            return await self._store.transact(work)
+        finally:
+            self.ended += 1
+
+    async def read(self, work: Callable[[Tx], T]) -> T:
+        return await self._store.read(work)
+
+    async def close(self) -> None: ...
+
+
+async def quiet(store: Store, *watched: CountingStore) -> None:
+    """Wait until the users of `watched`, all over `store`, only wait for time or news.
+
+    Transactions run one after the other, so when ours is done those begun before it are too.
+    """
+    still, before = 0, [-1]
+    while still < 3:
+        await settle()
+        await store.transact(lambda tx: None)
+        await settle()
+        after = [store.begun for store in watched]
+        idle = all(store.begun == store.ended for store in watched)
+        still, before = (still + 1 if idle and after == before else 0), after
+
+
 class Desk:
     """A running Alerting over a real store, with time in the test's hand."""
 
@@ -129,8 +167,14 @@ class Desk:
         self.clock = clock
         self.settings = configured
         self.changes = Changes()
+        self._counted = CountingStore(store)
         self.alerting = Alerting(
-            configured, store=store, clock=clock, notifiers=notifiers, changes=self.changes, policy=policy
+            configured,
+            store=self._counted,
+            clock=clock,
+            notifiers=notifiers,
+            changes=self.changes,
+            policy=policy,
         )
         self._task: asyncio.Task[None] | None = None
 
@@ -167,14 +211,7 @@ class Desk:
         return [(row.transition, row.state) for row in await self.rows()]
 
     async def quiet(self) -> None:
-        """Wait until nothing moves but for time: every step of a worker is at most one transaction."""
-        still = 0
-        before: Sequence[object] = ()
-        while still < 4:
-            await settle()
-            after = await self.states()
-            still = still + 1 if after == before else 0
-            before = after
+        await quiet(self.store, self._counted)
 
     async def later(self, seconds: float) -> None:
         """Let time pass, each alarm ringing at its own time."""

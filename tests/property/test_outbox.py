@@ -21,8 +21,8 @@ from controller.ports import NotifyError, Outgoing, Tx
 from controller.services.alerting import Alerting
 from controller.services.changes import Changes
 from tests import alerts_support
-from tests.alerts_support import FACTS, incident, person
-from tests.fakes import FakeClock, settle
+from tests.alerts_support import FACTS, CountingStore, incident, person, quiet
+from tests.fakes import FakeClock
 
 T = TypeVar("T")
 
@@ -54,19 +54,18 @@ class Fate:
             raise Killed
 
 
-class MortalStore:
+class MortalStore(CountingStore):
     """A store whose user may die before a transaction, or after it was committed."""
 
     def __init__(self, store: SqlStore, fate: Fate) -> None:
-        self._store, self._fate = store, fate
+        super().__init__(store)
+        self._fate = fate
 
     async def transact(self, work: Callable[[Tx], T]) -> T:
         self._fate.here()
-        result = await self._store.transact(work)
+        result = await super().transact(work)
         self._fate.here()
         return result
-
-    async def close(self) -> None: ...
 
 
 @dataclass
@@ -112,6 +111,7 @@ class Run:
         self.world = World(self.fate)
         self.clock = FakeClock()
         self.store = store
+        self.mortal = MortalStore(store, self.fate)
         self.first = next(numbers) * 10
         self.told = [0, 0, 0, 0]
         channel = Channel(kind, f"{self.first}@example.org")
@@ -122,7 +122,7 @@ class Run:
     def start(self) -> None:
         self.alerting = Alerting(
             self.settings,
-            store=MortalStore(self.store, self.fate),
+            store=self.mortal,
             clock=self.clock,
             notifiers={"smtp": self.world, "webhook": self.world},
             changes=Changes(),
@@ -168,17 +168,11 @@ class Run:
 
     async def quiet(self) -> None:
         """Wait until nothing moves; start a dead controller again."""
-        still, before = 0, ""
-        while still < 3:
-            await settle(20)
-            if self.task is not None and self.task.done():
-                self.task.result()
-                self.start()
-            after = f"{await self.states()} {len(self.world.wire)} {self.fate.passed} {self.fate.deaths}"
-            still, before = (still + 1 if after == before else 0), after
-
-    async def states(self) -> list[OutboxState]:
-        return [row.state for row in await self.rows()]
+        await quiet(self.store, self.mortal)
+        while self.task is not None and self.task.done():
+            self.task.result()
+            self.start()
+            await quiet(self.store, self.mortal)
 
     async def rows(self) -> list[OutboxRow]:
         rows = await self.store.transact(lambda tx: tx.outbox(limit=200))
