@@ -292,10 +292,10 @@ class Ward:
         await self.quiet()
 
     async def all_born(self) -> None:
-        """Every node is there and well."""
+        """Every node is there and well, and the grace after the start is over."""
         for speaker in self.speakers.values():
             await speaker.birth()
-        await self.beat_all()
+        await self.pass_time(30)
 
     # --- looking --------------------------------------------------------------------------------------------
 

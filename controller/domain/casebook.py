@@ -271,7 +271,7 @@ class _Reconciliation:
         announce = self._announce_at(condition)
         if before and not before.open and self._now.mono - before.closed <= RELAPSE.total_seconds():
             incident = incidents.reopened(before.incident, condition.severity, condition.evidence, self._now.wall)
-            transition, reason = "reopened", "there again within 30 minutes"
+            transition, reason = "relapsed", "there again within 30 minutes"
         else:
             incident = self._ledger.new(self._first(key, condition, outage))
             transition, reason = "found", "confirmed"

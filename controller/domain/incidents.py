@@ -40,7 +40,7 @@ class Happening(StrEnum):
     """Measurements are good, but not for long enough."""
     BAD = "bad-again"
     CLEARED = "closed"
-    RELAPSED = "reopened"
+    RELAPSED = "relapsed"
     """There again within 30 minutes of being closed."""
     WORSE = "severity"
 

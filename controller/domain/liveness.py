@@ -218,8 +218,7 @@ class Pulse:
     # --- sessions -------------------------------------------------------------------------------------------
 
     def _session(self, boot: str, conn: int, at: datetime | None = None) -> Session:
-        """Place a message's session, and adopt it if it is a newer one. `at` is that of a birth: within one
-        boot the later birth is the newer session, whatever its number."""
+        """Place a message's session, and adopt it if it is a newer one. `at` is that of a birth."""
         if boot == self.boot and conn == self.conn:
             return Session.CURRENT
         if boot in self.past_boots:
@@ -233,9 +232,9 @@ class Pulse:
         return Session.REBOOTED if rebooted else Session.RECONNECTED
 
     def _is_newer(self, conn: int, at: datetime | None) -> bool:
-        if at is not None and self.born_at is not None:
-            return at > self.born_at
-        return conn > self.conn
+        """A higher number; or a later birth, of a program that began to count anew. Either will do: a clock
+        that was set back makes a newer birth look older."""
+        return conn > self.conn or (at is not None and self.born_at is not None and at > self.born_at)
 
     # --- time -----------------------------------------------------------------------------------------------
 

@@ -153,9 +153,9 @@ class Watches:
         """Something wrong that was seen once and stands by itself (a refused signature)."""
         return self._found(self._checks[code], Finding.BAD, evidence, mono, None)
 
-    def passed_selftest(self, metrics: Measured, mono: float, at: datetime) -> bool:
+    def passed_selftest(self, results: Measured, mono: float, at: datetime) -> bool:
         """A self-test passed: it releases what waits for one and counts as a good measurement, unless it is
-        older than the last bad measurement or measured something bad itself. `at` is the node's clock."""
+        older than the last bad measurement or its results are bad themselves. `at` is the node's clock."""
         changed = False
         for watch in list(self.bad.values()):
             check = watch.check
@@ -163,10 +163,10 @@ class Watches:
                 continue
             if watch.bad_at is not None and at < watch.bad_at:
                 continue
-            if check.raises is not None and check.raises(metrics):
+            if check.raises is not None and check.raises(results):
                 continue
             watch.latched, watch.passed = False, True
-            changed |= self._found(check, Finding.GOOD, metrics, mono, at)
+            changed |= self._found(check, Finding.GOOD, results, mono, at)
         return changed
 
     def set_repaired(self, code: str, repaired: bool) -> None:

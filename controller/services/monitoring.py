@@ -230,10 +230,9 @@ class Monitoring:
 
     def _selftest(self, health: NodeHealth, entry: JournalEntry, mono: float) -> bool:
         health.tested = dict(entry.results or {})
-        metrics = {**health.measured, **health.tested}
-        changed = health.watches.measure(metrics, mono, entry.at)
+        changed = health.watches.measure({**health.measured, **health.tested}, mono, entry.at)
         if entry.result == "passed":
-            changed |= health.watches.passed_selftest(metrics, mono, entry.at)
+            changed |= health.watches.passed_selftest(health.tested, mono, entry.at)
         self._changes.notify("nodes")
         return changed
 
@@ -308,7 +307,6 @@ class Monitoring:
                 await self._tick(self._clock.monotonic())
             except StoreError as error:
                 log.error("health not stored, trying again", reason=str(error))
-                self._deadlines.set(_BOOK, self._clock.monotonic() + STORE_AGAIN_S)
 
     async def _tick(self, mono: float) -> None:
         for key in self._deadlines.past(mono):
@@ -383,6 +381,7 @@ class Monitoring:
         except BaseException:
             self._touched |= touched
             self._unsettled = True
+            self._deadlines.set(_BOOK, now.mono + STORE_AGAIN_S)
             raise
         for id, rows in faults.items():
             self._kept_faults[id] = frozenset(row.code for row in rows if row.state != FaultState.OK)
