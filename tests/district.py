@@ -139,10 +139,14 @@ class Scheduling:
 class Dispatch:
     refuse: str = ""
     ordered: list[tuple[str, str]] = field(default_factory=list)
+    documents: dict[tuple[str, str], bytes] = field(default_factory=dict)
 
     async def order(self, node: str, do: str) -> str:
         self.ordered.append((node, do))
         return self.refuse
+
+    def document(self, node: str, sha256: str) -> bytes | None:
+        return self.documents.get((node, sha256))
 
 
 class Monitoring:

@@ -36,6 +36,11 @@ def text(value: Text) -> Plain:
     return {"vi": value.vi, "en": value.en}
 
 
+def standing(value: Text) -> Text:
+    """A text from the middle of a sentence, made to stand alone."""
+    return Text(wording.upper_first(value.vi), wording.upper_first(value.en))
+
+
 def evidence(values: Mapping[str, Value]) -> list[Plain]:
     """Each measurement with its name on screen, its unit, and how it reads in each language."""
     return [_measured(metric, value) for metric, value in values.items()]
@@ -149,7 +154,7 @@ def _subject_name(row: Incident, settings: Settings) -> str:
 def _repair(rule: FaultRule | None, cause: str) -> Plain:
     if rule is None:
         advice = wording.ADVICE.get(cause)
-        return {"advice": text(advice) if advice else None, "parts": None, "safety": None, "visit": None}
+        return {"advice": text(standing(advice)) if advice else None, "parts": None, "safety": None, "visit": None}
     return {
         "advice": text(rule.advice),
         "parts": text(rule.parts) if rule.parts else None,
@@ -181,6 +186,11 @@ def history(events: Iterable[IncidentEvent]) -> list[Plain]:
         {"at": iso(event.at), "transition": event.transition, "reason": event.reason, "by": event.by}
         for event in events
     ]
+
+
+def because(reason: str) -> Plain | None:
+    """A reason for people; one that is in words already stays as it is."""
+    return text(labels.REASON.get(reason) or Text(reason, reason)) if reason else None
 
 
 # --- air ----------------------------------------------------------------------------------------------------
@@ -258,6 +268,7 @@ def as_run(each: Delivery, row: OccurrenceRow, settings: Settings, now: datetime
         "heard": heard.value,
         "heard_name": text(labels.named(labels.HEARD, heard)),
         "reason": each.reason,
+        "reason_text": because(each.reason),
         "at": iso(each.at),
         "started_at": iso(each.started_at),
         "late_ms": each.late_ms,
@@ -277,14 +288,13 @@ def step(
     at: datetime | None, what: str, said: Text, *, source: str, reason: str = "", detail: Plain | None = None
 ) -> Plain:
     """One line of a story: when, what, who knows it, and why."""
-    meant = labels.REASON.get(reason)
     return {
         "at": iso(at),
         "what": what,
         "text": text(said),
         "source": source,
         "reason": reason,
-        "reason_text": text(meant) if meant else text(Text(reason, reason)) if reason else None,
+        "reason_text": because(reason),
         **(detail or {}),
     }
 

@@ -55,6 +55,15 @@ class LiveNode(Protocol):
     @property
     def metrics(self) -> Mapping[str, Value]: ...
 
+    @property
+    def firmware(self) -> str: ...
+
+    @property
+    def held_epoch(self) -> int: ...
+
+    @property
+    def held_rev(self) -> int: ...
+
 
 class Live(Protocol):
     """The running monitoring service."""
@@ -121,11 +130,11 @@ class Reporting:
         return await self._read(lambda reader: reader.why(occurrence, node))
 
     async def _read(self, work: Callable[[_Reader], Plain]) -> Plain:
-        """Run `work` in one transaction. What the event loop changes is copied first: the store has its own thread."""
+        """Run `work` beside the transactions, in a thread: what the event loop changes is copied first."""
         settings, now = self._settings, self._clock.now()
         live = {id: _live(view) for id, view in self._monitoring.view().items()} if self._monitoring else {}
         problems = tuple(str(each) for each in self._scheduling.problems) if self._scheduling else ()
-        return await self._store.transact(lambda tx: work(_Reader(tx, settings, now, live, problems)))
+        return await self._store.read(lambda tx: work(_Reader(tx, settings, now, live, problems)))
 
 
 class _Reader:
@@ -322,18 +331,32 @@ class _Known:
 
 def _stored(row: NodeRow | None) -> Plain:
     if row is None:
-        return _believed(Liveness.UNKNOWN, None, None, {}) | {"firmware": "", "held": None}
-    held = {"epoch": row.held_epoch, "rev": row.held_rev}
-    state = _believed(Liveness(row.liveness), row.since, row.seen_at, row.metrics or {})
-    return state | {"firmware": row.firmware, "held": held}
+        return _believed(Liveness.UNKNOWN, None, None, {}, "", (0, 0))
+    held = (row.held_epoch, row.held_rev)
+    return _believed(Liveness(row.liveness), row.since, row.seen_at, row.metrics or {}, row.firmware, held)
 
 
 def _live(view: LiveNode) -> Plain:
-    return _believed(view.liveness, view.since, view.seen_at, view.metrics)
+    held = (view.held_epoch, view.held_rev)
+    return _believed(view.liveness, view.since, view.seen_at, view.metrics, view.firmware, held)
 
 
-def _believed(state: Liveness, since: datetime | None, seen_at: datetime | None, metrics: Mapping[str, Value]) -> Plain:
-    return {"state": state.value, "since": shape.iso(since), "seen_at": shape.iso(seen_at), "metrics": dict(metrics)}
+def _believed(
+    state: Liveness,
+    since: datetime | None,
+    seen_at: datetime | None,
+    metrics: Mapping[str, Value],
+    firmware: str,
+    held: tuple[int, int],
+) -> Plain:
+    return {
+        "state": state.value,
+        "since": shape.iso(since),
+        "seen_at": shape.iso(seen_at),
+        "metrics": dict(metrics),
+        "firmware": firmware,
+        "held": {"epoch": held[0], "rev": held[1]} if held != (0, 0) else None,
+    }
 
 
 def _played(each: Delivery, row: OccurrenceRow | None) -> Plain:

@@ -18,8 +18,11 @@ from starlette.responses import FileResponse, Response
 from controller.adapters.credentials import verify
 from controller.ports import Clock, Library, Store
 from controller.web.guard import Refusal
+from controller.web.needs import Dispatch
 
 NAME = re.compile(r"([0-9a-f]{64})\.opus")
+
+DOCUMENT = re.compile(r"([0-9a-f]{64})\.jws")
 
 FOREVER = "private, max-age=31536000, immutable"
 """The name is the hash of the content: what was fetched once never changes."""
@@ -111,13 +114,24 @@ def holds(if_none_match: str, sha256: str) -> bool:
     return "*" in tags or f'"{sha256}"' in tags
 
 
-def router(library: Library, doorkeeper: Doorkeeper) -> APIRouter:
-    """GET and HEAD /media/{sha256}.opus."""
+def document_response(documents: Dispatch, name: str, node: str) -> Response:
+    """The document that a `ref` sent to `node` names: its own only, and only while it is the newest."""
+    match = DOCUMENT.fullmatch(name)
+    document = documents.document(node, match[1]) if match else None
+    if document is None:
+        raise Refusal(404, "no such document")
+    return Response(document, media_type="application/jose", headers={"Cache-Control": "no-store"})
+
+
+def router(library: Library, documents: Dispatch, doorkeeper: Doorkeeper) -> APIRouter:
+    """GET and HEAD /media/{sha256}.opus, and .jws for playlists too long for MQTT."""
     routes = APIRouter()
 
     @routes.api_route("/media/{name}", methods=["GET", "HEAD"])
     async def media(name: str, request: Request) -> Response:
-        await doorkeeper.admit(request.headers.get("authorization"))
+        node = await doorkeeper.admit(request.headers.get("authorization"))
+        if name.endswith(".jws"):
+            return document_response(documents, name, node)
         return asset_response(library, name, request.headers.get("if-none-match"))
 
     return routes

@@ -42,7 +42,7 @@ def create(app: Controller, *, token: str) -> FastAPI:
     site = FastAPI(title="Loa", docs_url=None, redoc_url=None, openapi_url=None, max_body_size=MAX_BODY)
     site.state.live = live
     site.include_router(api.router(app, token, live))
-    site.include_router(media.router(app.library, media.Doorkeeper(app.store, app.clock)))
+    site.include_router(media.router(app.library, app.dispatch, media.Doorkeeper(app.store, app.clock)))
     site.include_router(pages.router(app))
     site.mount("/static", StaticFiles(directory=STATIC), name="static")
     site.add_middleware(Guard, names=lambda: names_of(app.settings))

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 WIDTH = 1000.0
-MARGIN = 60.0
-LEAST_HEIGHT = 360.0
-MOST_HEIGHT = 760.0
+MARGIN = 48.0
+LEAST_HEIGHT = 300.0
+MOST_HEIGHT = 560.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def _label(commune: dict[str, Any], dots: dict[str, Dot]) -> Label | None:
     if not mine:
         return None
     middle = sum(dot.x for dot in mine) / len(mine)
-    return Label(round(middle, 1), round(min(dot.y for dot in mine) - 16, 1), commune["name"])
+    return Label(round(middle, 1), round(min(dot.y for dot in mine) - 24, 1), commune["name"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,16 +138,26 @@ function watch() {
   }
 }
 
-function open(hash) {
-  const target = hash.length > 1 && document.getElementById(decodeURIComponent(hash.slice(1)));
-  const details = target && target.querySelector("details");
-  if (details) details.open = true;
+// --- what is unfolded is the reader's own choice: an update never changes it ---------------------------------
+
+function unfold(hash) {
+  const target = hash.length > 1 && document.getElementById(hash.slice(1));
+  if (!target) return;
+  for (let each = target.querySelector("details"); each; each = each.parentElement.closest("details")) each.open = true;
+  target.scrollIntoView({ block: "nearest" });
 }
 
-addEventListener("hashchange", () => open(location.hash));
+function fold() {
+  // On a phone sixty rows are a long way: communes where all is well begin as one line each.
+  if (!matchMedia("(max-width: 34rem)").matches) return;
+  for (const each of document.querySelectorAll(".commune > details:not([data-trouble])")) each.open = false;
+}
+
+addEventListener("hashchange", () => unfold(decodeURIComponent(location.hash)));
 addEventListener("pagehide", () => stream?.close());
 addEventListener("pageshow", (event) => { if (event.persisted) connect(); });
-open(location.hash);
+fold();
+unfold(decodeURIComponent(location.hash));
 connect();
 setInterval(watch, 1000);
 tick();
