@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 from controller.wire.messages import WireError, stamp
 from simulators.agent import Node
 from simulators.parts import UnknownFault
+from simulators.sabotage import inject, mend
 
 if TYPE_CHECKING:
     from simulators.fleet import Fleet
@@ -96,11 +97,11 @@ class Control:
         node = self._node(request)
         args = {name: value for name, value in request.items() if name not in ("do", "node", "fault", "battery_wh")}
         self._size_battery(node, request)
-        return {"args": node.inject(str(request.get("fault")), args)}
+        return {"args": inject(node, str(request.get("fault")), args)}
 
     def _mend(self, request: Request) -> Answer:
         fault = request.get("fault")
-        return {"mended": self._node(request).mend(None if fault is None else str(fault))}
+        return {"mended": mend(self._node(request), None if fault is None else str(fault))}
 
     def _kill(self, request: Request) -> Answer:
         self._node(request).power_off()

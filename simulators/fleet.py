@@ -9,7 +9,6 @@ import random
 import resource
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -17,11 +16,13 @@ import msgspec
 from controller.wire.messages import Enrolment
 from simulators.agent import Node, Shared
 from simulators.audio import Decoder
+from simulators.connecting import DaemonPool
 from simulators.control import Control
 from simulators.disk import Disk
 from simulators.media import Media
 from simulators.timeline import Timeline
 
+CONNECTS_AT_ONCE = 16
 CONNECTS_PER_S = 200
 HEARD_S = 0.5
 CLOCK_STEP_S = 0.05
@@ -66,7 +67,7 @@ class Fleet:
         """Run until cancelled; then every node says goodbye."""
         _raise_file_limit()
         self._folder.mkdir(parents=True, exist_ok=True)
-        executor = ThreadPoolExecutor(min(32, max(4, len(self._enrolments))), thread_name_prefix="connect")
+        executor = DaemonPool(min(CONNECTS_AT_ONCE, max(1, len(self._enrolments))))
         shared = Shared(
             disk=Disk(),
             media=Media(self._folder / ".media"),
@@ -85,7 +86,7 @@ class Fleet:
                 await self._keep_books()
         finally:
             await self._end(shared)
-            executor.shutdown(wait=False, cancel_futures=True)
+            executor.shutdown()
 
     def hear(self, node: str, listened: bool) -> None:
         """Begin or end writing what is heard at a node. KeyError for an unknown one."""
@@ -114,7 +115,7 @@ class Fleet:
             if abs(time.time() - time.monotonic() - offset) > CLOCK_STEP_S:
                 offset = time.time() - time.monotonic()
                 for node in self.nodes.values():
-                    node.poke()
+                    node.step()
             if time.monotonic() >= collect_at:
                 collect_at = time.monotonic() + COLLECT_S
                 self._collect()

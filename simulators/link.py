@@ -66,6 +66,7 @@ class Link:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._client: Client | None = None
+        self._ghosts: list[Client] = []
         self._task: asyncio.Task[None] | None = None
         self._down: asyncio.Event = asyncio.Event()
         self.connected = False
@@ -73,6 +74,9 @@ class Link:
 
     def open(self, *, after_s: float = 0.0) -> None:
         """Start connecting in `after_s` seconds."""
+        for ghost in self._ghosts:
+            self._forget(ghost)
+        self._ghosts.clear()
         if self._task is None:
             self._task = asyncio.create_task(self._keep_connected(after_s), name="link")
 
@@ -92,11 +96,19 @@ class Link:
         if self._client is not None and self.connected and topics:
             self._client.unsubscribe(list(topics))
 
-    def abort(self) -> None:
-        """As a power cut: the connection is reset, no goodbye, and none is made again."""
+    def abort(self, *, silent: bool = False) -> None:
+        """As a power cut: the connection is reset, no goodbye, and none is made again.
+
+        `silent`: as a cut cable: nothing is sent any more, and the broker must find out by itself.
+        """
         self._stop()
         client, self._client = self._client, None
-        if client is not None:
+        if client is None:
+            return
+        if silent:
+            self._unwatch(client)
+            self._ghosts.append(client)
+        else:
             self._forget(client, reset=True)
 
     async def close(self) -> None:
@@ -209,16 +221,23 @@ class Link:
 
     def _forget(self, client: Client, *, reset: bool = False) -> None:
         """Take a client out of the loop and close its socket."""
+        sock = self._unwatch(client)
+        if sock is None:
+            return
+        if reset:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.close()
+
+    def _unwatch(self, client: Client) -> Any:
+        """Stop serving a client; its socket, if it has an open one."""
         sock: Any = client.socket()
         client.on_connect = client.on_disconnect = client.on_message = None
         client.on_socket_close = client.on_socket_unregister_write = None
         if sock is None or sock.fileno() < 0:
-            return
+            return None
         self._loop.remove_reader(sock)
         self._loop.remove_writer(sock)
-        if reset:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        sock.close()
+        return sock
 
     # --- paho's callbacks: hand over to the loop, decide nothing -------------------------------------------------
 

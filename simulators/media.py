@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import os
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -124,12 +124,16 @@ class Assets:
             self._bulk_from = loop.time() + random.uniform(0, JITTER_S)  # noqa: S311  spread, not secrecy
         self._pump()
 
-    def corrupt(self) -> list[str]:
-        """Held assets whose bytes no longer match their names; they are dropped. Reads them all."""
-        wrong = [sha256 for sha256 in self.held if _hash(self.path(sha256)) != sha256]
-        for sha256 in wrong:
-            self.drop(sha256)
-        return wrong
+    def corrupt(self, held: Iterable[str]) -> list[str]:
+        """Which of these held assets are not what their names say. Blocking; from any thread."""
+        return [sha256 for sha256 in held if not _is(self.path(sha256), sha256)]
+
+    async def fetch_document(self, url: str) -> bytes:
+        """A document that lies at a URL of the controller. Raises httpx.HTTPError."""
+        target = self._base.join(url)
+        auth = self._auth if _same_origin(target, self._base) else None
+        response = await self._media.http.get(target, auth=auth)
+        return response.raise_for_status().content
 
     def drop(self, sha256: str) -> None:
         """Forget a bad file and fetch it again."""
@@ -254,6 +258,13 @@ def _discard(part: Path) -> None:
 def _hash(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _is(path: Path, sha256: str) -> bool:
+    try:
+        return _hash(path) == sha256
+    except OSError:
+        return False
 
 
 def _same_origin(url: httpx.URL, base: httpx.URL) -> bool:

@@ -30,6 +30,7 @@ class Known:
     commands: dict[str, bool] = field(default_factory=dict)
     emergencies: dict[str, Heard] = field(default_factory=dict)
     ordered: dict[str, Playlist] = field(default_factory=dict)
+    faults: set[str] = field(default_factory=set)
     epoch: int = 0
 
 
@@ -87,6 +88,14 @@ class Memory:
         self.known.ordered[playlist.id] = playlist
         return self._write({"ordered": msgspec.to_builtins(playlist)})
 
+    def remember_fault(self, code: str, *, raised: bool) -> asyncio.Future[None]:
+        """A fault report stands on the broker under this code, or was taken back."""
+        if raised:
+            self.known.faults.add(code)
+        else:
+            self.known.faults.discard(code)
+        return self._write({"fault": code, "raised": raised})
+
     # --- inside ---------------------------------------------------------------------------------------------
 
     def _write(self, fact: dict[str, Any]) -> asyncio.Future[None]:
@@ -111,6 +120,8 @@ class Memory:
             case {"ordered": dict(plain)}:
                 playlist = msgspec.convert(plain, Playlist)
                 known.ordered[playlist.id] = playlist
+            case {"fault": str(code), "raised": bool(raised)}:
+                (known.faults.add if raised else known.faults.discard)(code)
             case {"epoch": int(epoch)}:
                 known.epoch = max(known.epoch, epoch)
 
@@ -124,6 +135,7 @@ class Memory:
             {"emergency": id, "rev": heard.rev, "message": heard.message, "ended": heard.over}
             for id, heard in list(known.emergencies.items())[-KEEP:]
         ]
+        facts += [{"fault": code, "raised": True} for code in sorted(known.faults)]
         facts += [{"ordered": msgspec.to_builtins(playlist)} for playlist in known.ordered.values()]
         draft = self._path.with_name(self._path.name + ".new")
         draft.write_bytes(b"".join(msgspec.json.encode(fact) + b"\n" for fact in facts))

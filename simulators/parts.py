@@ -42,7 +42,11 @@ class FaultSpec:
 
 
 FAULTS: Mapping[str, FaultSpec] = {
-    "link": FaultSpec("network", "cable out: connection dies without a word, nothing reconnects"),
+    "link": FaultSpec(
+        "network",
+        "cable out: the connection is reset, or (`silent`) just goes quiet; nothing reconnects",
+        {"silent": False},
+    ),
     "mains-lost": FaultSpec("power", "mains_v 0; the battery carries the load, batt_v decays, then death"),
     "mains-high": FaultSpec("power", "mains_v at `volts`", {"volts": 262.0}),
     "battery-low": FaultSpec("battery", "a cell collapses: batt_v down by `volts`", {"volts": 2.2}),
@@ -124,6 +128,8 @@ class Parts:
         self.charge = 1.0
         self.temperature = self.ambient + 6
         self.faults: dict[str, dict[str, Value]] = {}
+        self.io_errors = 0
+        """Writes that really failed on this machine's disk."""
         self._mono: float | None = None
 
     # --- faults ---------------------------------------------------------------------------------------------
@@ -329,7 +335,7 @@ class Parts:
             "data_quota_mb": 6000,
             "sim_exp_d": int(sim.get("days", self.sim_days)),
             "disk_free_pct": round(float(storage.get("free_pct", self.disk_free))),
-            "io_err_n": int(storage.get("errors", 0)),
+            "io_err_n": self.io_errors + int(storage.get("errors", 0)),
             "mic_pilot_ok": not self._has("microphone"),
             "ptt_s": int(self.faults.get("microphone", {}).get("ptt_s", 0)),
             "door": enclosure,
