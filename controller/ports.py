@@ -304,7 +304,7 @@ class Tx(Protocol):
 
     def prune_ledger(self, before: datetime, limit: int = 100) -> int:
         """Delete up to `limit` occurrences that ended before `before`, oldest first, with their deliveries,
-        events and stops; how many occurrences."""
+        events and stops; how many occurrences. Orders of the moment that expired before go too."""
 
     # journal
     def put_journal(self, node: str, entry: JournalEntry, received_at: datetime) -> bool:
@@ -364,6 +364,8 @@ class Tx(Protocol):
 
     def put_work_order(self, order: WorkOrder) -> None:
         """Insert or replace by incident."""
+
+    def work_order(self, incident: int) -> WorkOrder | None: ...
 
     def work_orders(self) -> list[WorkOrder]: ...
 

@@ -35,11 +35,12 @@ class Cluster:
         self._made = 0
 
     def database(self) -> str:
-        """The URL of a new, empty database."""
+        """The URL of a new, empty database; in Vietnamese, which orders words unlike Python."""
         self._made += 1
         name = f"loa{self._made}"
         with psycopg.connect(f"host={self.folder} user=loa dbname=postgres", autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0")
+            language = "LOCALE_PROVIDER icu ICU_LOCALE 'vi-VN'" if connection.info.server_version >= 150000 else ""
+            connection.execute(f"CREATE DATABASE {name} ENCODING 'UTF8' {language} TEMPLATE template0")
         return f"postgresql+psycopg://loa@/{name}?host={self.folder}"
 
 

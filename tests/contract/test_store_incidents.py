@@ -145,3 +145,5 @@ async def test_an_incident_has_one_work_order(store: SqlStore) -> None:
 
     await store.transact(write)
     assert await store.transact(lambda tx: tx.work_orders()) == [done, other]
+    assert await store.transact(lambda tx: tx.work_order(first.id)) == done
+    assert await store.transact(lambda tx: tx.work_order(999)) is None

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from broadcasts.model import Priority
 from controller.adapters.store.sql import SqlStore
 from controller.domain.delivery import Delivery, DeliveryEvent, DeliveryState, OccurrenceRow
-from controller.ports import Tx
+from controller.ports import NowRow, Tx
 
 T0 = datetime(2026, 11, 23, 22, 30, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -114,6 +114,13 @@ async def test_a_node_that_claims_an_absurd_lateness_fails_no_transaction(store:
     assert (row.late_ms, row.played_ms) == (2**53, 2**53)
 
 
+async def test_names_are_in_the_same_order_on_every_database(store: SqlStore) -> None:
+    """By code point, as Python sorts; a server that speaks Vietnamese has its own idea."""
+    nodes = ["B", "a", "na-meo-1", "na-meo-10", "na-meo1", "na_meo", "nA", "đ", "z"]
+    await store.transact(lambda tx: tx.put_deliveries([delivery("tin@1", node) for node in nodes]))
+    assert [row.node for row in await store.transact(lambda tx: tx.deliveries("tin@1"))] == sorted(nodes)
+
+
 async def test_deliveries_of_many_occurrences_and_nodes_come_at_once_in_order(store: SqlStore) -> None:
     rows = [delivery(f"tin@{n:04}", f"node-{m}") for n in range(1200) for m in (2, 1)]
     asked = [f"tin@{n:04}" for n in range(1199, -1, -1)]
@@ -157,6 +164,7 @@ async def test_pruning_takes_old_occurrences_with_all_their_rows_and_no_others(s
             tx.put_deliveries([delivery(row.id)])
             tx.put_delivery_events([DeliveryEvent(row.id, "na-meo-01", T0, DeliveryState.PLANNED)])
             tx.put_stop(row.id, "na-meo-01", T0)
+            tx.put_now(NowRow(f"now of {row.id}", "{}", row.start, "operator", row.end))
 
     def left(tx: Tx) -> list[tuple[object, int, int]]:
         return [(tx.occurrence(id), len(tx.deliveries(id)), len(tx.delivery_events(id))) for id in ids]
@@ -166,4 +174,5 @@ async def test_pruning_takes_old_occurrences_with_all_their_rows_and_no_others(s
     assert await store.transact(lambda tx: tx.prune_ledger(old.end)) == 0
     assert await store.transact(lambda tx: tx.prune_ledger(old.end + MINUTE)) == 1
     assert await store.transact(left) == [(None, 0, 0), (new, 1, 1)]
+    assert [row.id for row in await store.transact(lambda tx: tx.now_rows(T0 - MINUTE))] == ["now of tin@2"]
     assert await store.transact(lambda tx: tx.stops(T0 - MINUTE)) == {("tin@2", "na-meo-01")}

@@ -65,5 +65,9 @@ class IncidentsTx(TxBase):
     def put_work_order(self, order: WorkOrder) -> None:
         WORK_ORDERS.put(self.conn, [order])
 
+    def work_order(self, incident: int) -> WorkOrder | None:
+        found = WORK_ORDERS.select().where(schema.work_orders.c.incident == incident)
+        return WORK_ORDERS.first(self.conn, found)
+
     def work_orders(self) -> list[WorkOrder]:
         return WORK_ORDERS.all(self.conn, WORK_ORDERS.select().order_by(schema.work_orders.c.incident))

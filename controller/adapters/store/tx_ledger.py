@@ -78,6 +78,7 @@ class LedgerTx(TxBase):
             for table in (schema.delivery_events, schema.deliveries, schema.stops):
                 self.conn.execute(delete(table).where(table.c.occurrence.in_(chunk)))
             self.conn.execute(delete(schema.occurrences).where(rows.id.in_(chunk)))
+        self.conn.execute(delete(schema.now_orders).where(schema.now_orders.c.expires_at < before))
         return len(ids)
 
 

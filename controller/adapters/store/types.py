@@ -52,17 +52,17 @@ def _to_utc(value: datetime) -> datetime:
 
 
 class Words(TypeDecorator[str]):
-    """Text of any length. NUL, which PostgreSQL refuses, and lone surrogates, which neither can encode,
-    become U+FFFD: text from a node or a terminal must not fail a transaction."""
+    """Text of any length, ordered by code point on both databases whatever the server's language.
 
-    impl = Text
+    NUL, which PostgreSQL refuses, and lone surrogates, which neither can encode, become U+FFFD: text from
+    a node or a terminal must not fail a transaction.
+    """
+
+    impl = Text().with_variant(Text(collation="C"), "postgresql")
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         return None if value is None else storable(value)
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
-        return value
 
 
 def storable(text: str) -> str:
@@ -81,12 +81,13 @@ class Choice(TypeDecorator[StrEnum]):
     def __init__(self, kind: type[StrEnum]) -> None:
         super().__init__()
         self.kind = kind
+        self._members = {member.value: member for member in kind}
 
     def process_bind_param(self, value: StrEnum | None, dialect: Dialect) -> str | None:
         return None if value is None else self.kind(value).value
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:
-        return None if value is None else self.kind(value)
+        return None if value is None else self._members[value]
 
 
 class Whole(TypeDecorator[int]):
@@ -97,9 +98,6 @@ class Whole(TypeDecorator[int]):
 
     def process_bind_param(self, value: int | None, dialect: Dialect) -> int | None:
         return None if value is None else max(-INT_LIMIT, min(INT_LIMIT, value))
-
-    def process_result_value(self, value: int | None, dialect: Dialect) -> int | None:
-        return value
 
 
 class Json(TypeDecorator[Any]):

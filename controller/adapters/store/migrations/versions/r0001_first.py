@@ -12,6 +12,7 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+WORDS = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 TIME = sa.DateTime(timezone=True)
 ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
@@ -53,30 +54,30 @@ def _controller() -> None:
     op.create_table(
         "lease",
         _key("id", sa.Integer),
-        _must("holder", sa.Text),
+        _must("holder", WORDS),
         _must("until", TIME),
         sa.PrimaryKeyConstraint("id", name="pk_lease"),
         sa.CheckConstraint("id = 1", name=op.f("ck_lease_one_row")),
     )
     op.create_table(
         "notes",
-        _key("key", sa.Text),
-        _must("value", sa.Text),
+        _key("key", WORDS),
+        _must("value", WORDS),
         sa.PrimaryKeyConstraint("key", name="pk_notes"),
     )
     op.create_table(
         "audit",
         _number(),
         _must("at", TIME),
-        _must("who", sa.Text),
-        _must("what", sa.Text),
-        _must("detail", sa.Text),
+        _must("who", WORDS),
+        _must("what", WORDS),
+        _must("detail", WORDS),
         sa.PrimaryKeyConstraint("id", name="pk_audit"),
     )
     op.create_table(
         "credentials",
-        _key("node", sa.Text),
-        _must("password_hash", sa.Text),
+        _key("node", WORDS),
+        _must("password_hash", WORDS),
         _must("enrolled_at", TIME),
         sa.PrimaryKeyConstraint("node", name="pk_credentials"),
     )
@@ -85,10 +86,10 @@ def _controller() -> None:
 def _desired() -> None:
     op.create_table(
         "desired",
-        _key("node", sa.Text),
+        _key("node", WORDS),
         _must("epoch", sa.BigInteger),
         _must("rev", sa.BigInteger),
-        _must("content", sa.Text),
+        _must("content", WORDS),
         _must("document", sa.LargeBinary),
         _must("made_at", TIME),
         _must("valid_until", TIME),
@@ -96,18 +97,18 @@ def _desired() -> None:
     )
     op.create_table(
         "now_orders",
-        _key("id", sa.Text),
-        _must("definition", sa.Text),
+        _key("id", WORDS),
+        _must("definition", WORDS),
         _must("created_at", TIME),
-        _must("created_by", sa.Text),
+        _must("created_by", WORDS),
         _must("expires_at", TIME),
         sa.PrimaryKeyConstraint("id", name="pk_now_orders"),
     )
     op.create_index("ix_now_orders_expires_at", "now_orders", ["expires_at"])
     op.create_table(
         "stops",
-        _key("occurrence", sa.Text),
-        _key("node", sa.Text),
+        _key("occurrence", WORDS),
+        _key("node", WORDS),
         _must("at", TIME),
         sa.PrimaryKeyConstraint("occurrence", "node", name="pk_stops"),
     )
@@ -117,27 +118,27 @@ def _desired() -> None:
 def _ledger() -> None:
     op.create_table(
         "occurrences",
-        _key("id", sa.Text),
-        _must("broadcast", sa.Text),
-        _must("title", sa.Text),
+        _key("id", WORDS),
+        _must("broadcast", WORDS),
+        _must("title", WORDS),
         _must("start", TIME),
         _must("end", TIME),
         _must("priority", sa.Text),
         _must("rank", sa.BigInteger),
-        _must("source", sa.Text),
+        _must("source", WORDS),
         _must("planned_at", TIME),
         _may("cancelled_at", TIME),
-        _must("reason", sa.Text),
+        _must("reason", WORDS),
         sa.PrimaryKeyConstraint("id", name="pk_occurrences"),
     )
     op.create_index("ix_occurrences_end", "occurrences", ["end"])
     op.create_table(
         "deliveries",
-        _key("occurrence", sa.Text),
-        _key("node", sa.Text),
+        _key("occurrence", WORDS),
+        _key("node", WORDS),
         _must("state", sa.Text),
         _must("at", TIME),
-        _must("reason", sa.Text),
+        _must("reason", WORDS),
         _may("started_at", TIME),
         _may("late_ms", sa.BigInteger),
         _may("played_ms", sa.BigInteger),
@@ -148,11 +149,11 @@ def _ledger() -> None:
     op.create_table(
         "delivery_events",
         _number(),
-        _must("occurrence", sa.Text),
-        _must("node", sa.Text),
+        _must("occurrence", WORDS),
+        _must("node", WORDS),
         _must("at", TIME),
         _must("state", sa.Text),
-        _must("reason", sa.Text),
+        _must("reason", WORDS),
         sa.PrimaryKeyConstraint("id", name="pk_delivery_events"),
     )
     op.create_index("ix_delivery_events_occurrence_node_at", "delivery_events", ["occurrence", "node", "at"])
@@ -162,8 +163,8 @@ def _journal() -> None:
     op.create_table(
         "journal",
         _number(),
-        _must("node", sa.Text),
-        _must("log", sa.Text),
+        _must("node", WORDS),
+        _must("log", WORDS),
         _must("n", sa.BigInteger),
         _must("received_at", TIME),
         _must("entry", sa.Text),
@@ -173,8 +174,8 @@ def _journal() -> None:
     op.create_index("ix_journal_node_id", "journal", ["node", "id"])
     op.create_table(
         "journal_upto",
-        _key("node", sa.Text),
-        _key("log", sa.Text),
+        _key("node", WORDS),
+        _key("log", WORDS),
         _must("upto", sa.BigInteger),
         _must("highest", sa.BigInteger),
         sa.PrimaryKeyConstraint("node", "log", name="pk_journal_upto"),
@@ -184,25 +185,25 @@ def _journal() -> None:
 def _nodes() -> None:
     op.create_table(
         "nodes",
-        _key("node", sa.Text),
-        _must("liveness", sa.Text),
+        _key("node", WORDS),
+        _must("liveness", WORDS),
         _must("since", TIME),
-        _must("boot", sa.Text),
+        _must("boot", WORDS),
         _must("conn", sa.BigInteger),
         _must("held_epoch", sa.BigInteger),
         _must("held_rev", sa.BigInteger),
         _may("seen_at", TIME),
-        _must("firmware", sa.Text),
+        _must("firmware", WORDS),
         _may("metrics", sa.Text),
         sa.PrimaryKeyConstraint("node", name="pk_nodes"),
     )
     op.create_table(
         "faults",
-        _key("node", sa.Text),
-        _key("code", sa.Text),
-        _must("state", sa.Text),
+        _key("node", WORDS),
+        _key("code", WORDS),
+        _must("state", WORDS),
         _must("since", TIME),
-        _must("severity", sa.Text),
+        _must("severity", WORDS),
         _must("evidence", sa.Text),
         _must("passed_selftest", sa.Boolean),
         _must("latched", sa.Boolean),
@@ -214,11 +215,11 @@ def _incidents() -> None:
     op.create_table(
         "incidents",
         _number(),
-        _must("scope", sa.Text),
-        _must("subject", sa.Text),
-        _must("commune", sa.Text),
-        _must("cause", sa.Text),
-        _must("component", sa.Text),
+        _must("scope", WORDS),
+        _must("subject", WORDS),
+        _must("commune", WORDS),
+        _must("cause", WORDS),
+        _must("component", WORDS),
         _must("severity", sa.Text),
         _must("state", sa.Text),
         _must("opened_at", TIME),
@@ -228,7 +229,7 @@ def _incidents() -> None:
         _may("parent", sa.BigInteger),
         _must("stale", sa.Boolean),
         _must("flapping", sa.Boolean),
-        _must("acknowledged_by", sa.Text),
+        _must("acknowledged_by", WORDS),
         _may("repaired_at", TIME),
         _may("closed_at", TIME),
         _may("repeat_of", sa.BigInteger),
@@ -245,9 +246,9 @@ def _incidents() -> None:
         _number(),
         _must("incident", ID),
         _must("at", TIME),
-        _must("transition", sa.Text),
-        _must("reason", sa.Text),
-        _must("by", sa.Text),
+        _must("transition", WORDS),
+        _must("reason", WORDS),
+        _must("by", WORDS),
         sa.PrimaryKeyConstraint("id", name="pk_incident_events"),
         sa.ForeignKeyConstraint(["incident"], ["incidents.id"], name="fk_incident_events_incident_incidents"),
     )
@@ -255,10 +256,10 @@ def _incidents() -> None:
     op.create_table(
         "work_orders",
         _key("incident", ID),
-        _must("assignee", sa.Text),
+        _must("assignee", WORDS),
         _must("due_at", TIME),
         _must("created_at", TIME),
-        _must("state", sa.Text),
+        _must("state", WORDS),
         _may("closed_at", TIME),
         sa.PrimaryKeyConstraint("incident", name="pk_work_orders"),
         sa.ForeignKeyConstraint(["incident"], ["incidents.id"], name="fk_work_orders_incident_incidents"),
@@ -270,18 +271,18 @@ def _outbox() -> None:
         "outbox",
         _number(),
         _must("incident", sa.BigInteger),
-        _must("transition", sa.Text),
-        _must("recipient", sa.Text),
-        _must("channel", sa.Text),
+        _must("transition", WORDS),
+        _must("recipient", WORDS),
+        _must("channel", WORDS),
         _must("due_at", TIME),
         _must("created_at", TIME),
-        _must("subject", sa.Text),
-        _must("body", sa.Text),
+        _must("subject", WORDS),
+        _must("body", WORDS),
         _must("state", sa.Text),
         _must("attempts", sa.Integer),
         _may("claimed_until", TIME),
         _may("sent_at", TIME),
-        _must("last_error", sa.Text),
+        _must("last_error", WORDS),
         sa.PrimaryKeyConstraint("id", name="pk_outbox"),
         sa.UniqueConstraint(
             "incident", "transition", "recipient", "channel", name="uq_outbox_incident_transition_recipient_channel"
@@ -296,8 +297,8 @@ def _outbox() -> None:
         _must("n", sa.Integer),
         _must("started_at", TIME),
         _may("finished_at", TIME),
-        _must("outcome", sa.Text),
-        _must("detail", sa.Text),
+        _must("outcome", WORDS),
+        _must("detail", WORDS),
         sa.PrimaryKeyConstraint("id", name="pk_outbox_attempts"),
         sa.ForeignKeyConstraint(["outbox"], ["outbox.id"], name="fk_outbox_attempts_outbox_outbox"),
         sa.UniqueConstraint("outbox", "n", name="uq_outbox_attempts_outbox_n"),
