@@ -166,15 +166,22 @@ class _Reconciliation:
     def shared_faults(self) -> None:
         """Outages of communes, feeders, uplinks and the centre."""
         for outage in outages(self._scene.shared, self._scene.trouble):
-            if self._open_group(outage.scope, outage.subject) is None:
+            if not self._is_told_already(outage):
                 self._appear((outage.scope, outage.subject, outage.cause), self._outage_condition(outage), outage)
         for case in self._open_cases():
             if case.incident.scope != NODE:
                 self._follow_group(case)
 
-    def _open_group(self, scope: str, subject: str) -> Case | None:
-        found = (case for key, case in self.cases.items() if key[:2] == (scope, subject) and case.open)
-        return next(found, None)
+    def _is_told_already(self, outage: Outage) -> bool:
+        """The same thing has an open incident, or all its nodes are under one that explains as much."""
+        explained = GROUP_EXPLAINS[outage.cause]
+        for case in self._open_cases():
+            if case.key[:2] == (outage.scope, outage.subject):
+                return True
+            wide = case.incident.scope != NODE and GROUP_EXPLAINS[case.incident.cause] >= explained
+            if wide and outage.nodes <= set(case.incident.nodes):
+                return True
+        return False
 
     def _follow_group(self, case: Case) -> None:
         incident, trouble = case.incident, self._scene.trouble

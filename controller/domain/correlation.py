@@ -138,7 +138,9 @@ def _centre_outage(centre: Shared, communes: Sequence[frozenset[str]], trouble: 
 def _together(members: frozenset[str], since: Mapping[str, float], window_s: float, share: float) -> frozenset[str]:
     """The largest set of `members` that began within one window, if it is a large enough share of those that
     had not failed before it; empty otherwise."""
-    times = sorted((since[node], node) for node in members if node in since)
+    if len(since) < AT_LEAST:
+        return frozenset()
+    times = sorted((began, node) for node, began in since.items() if node in members)
     best: tuple[int, int] = (0, 0)
     first = 0
     for last in range(len(times)):

@@ -21,7 +21,7 @@ from controller.domain.escalation import messages_for
 from controller.domain.faults import Condition, FaultRule, FaultState, Severity, Value
 from controller.domain.health import NodeHealth
 from controller.domain.incidents import RELAPSE, Incident, IncidentEvent
-from controller.domain.liveness import NEVER, Liveness, Patience
+from controller.domain.liveness import NEVER, Liveness, Patience, Session
 from controller.domain.site import Settings
 from controller.domain.watches import Report, checks_for
 from controller.ports import AuditRow, Clock, FaultRow, Store, StoreError, Tx
@@ -45,6 +45,8 @@ KEEP_EVERY_S = 600.0
 
 _BOOK, _REPORTS, _BROKER, _KEEP = "(book)", "(reports)", "(broker)", "(keep)"
 """Deadlines that are not a node's; no node can be called so."""
+
+_PAST = Session.PAST
 
 
 class Monitoring:
@@ -73,6 +75,10 @@ class Monitoring:
         self._cases: Mapping[Key, Case] = {}
         self._kept_faults: dict[str, frozenset[str]] = {}
         self._touched: set[str] = set()
+        self._unwell: set[str] = set()
+        """Nodes of which anything is wrong or may be."""
+        self._heard: frozenset[str] = frozenset()
+        """Nodes that were ever heard."""
         self._unsettled = False
         self._lock = asyncio.Lock()
         self._deadlines: Deadlines[str] = Deadlines()
@@ -102,6 +108,8 @@ class Monitoring:
         patience = Patience(settings.site.heartbeat_s)
         for id in self._nodes.keys() - settings.nodes.keys():
             del self._nodes[id]
+            self._unwell.discard(id)
+            self._deadlines.drop(id)
         for id, node in settings.nodes.items():
             if id in self._nodes:
                 self._nodes[id].watches.use(checks[node.model])
@@ -124,6 +132,8 @@ class Monitoring:
             self._kept_faults[fault.node] = self._kept_faults.get(fault.node, frozenset()) | {fault.code}
             if fault.node not in self._nodes or not memory.restore_fault(self._nodes[fault.node], fault, now):
                 self._touched.add(fault.node)
+        for health in self._nodes.values():
+            self._watch(health)
         self._cases = memory.restored_cases(incidents, now)
         self._deadlines.set(_KEEP, now.mono + KEEP_EVERY_S)
 
@@ -162,14 +172,21 @@ class Monitoring:
             return
         pulse, before = health.pulse, (health.pulse.state, health.pulse.boot, health.pulse.conn)
         if status.online:
-            health.session(pulse.birth(status.boot, status.conn, status.at, mono, retained=retain), mono)
-            health.firmware = status.firmware
-            health.held = (status.playlists.epoch, status.playlists.rev)
-        else:
-            pulse.farewell(status.boot, status.conn, mono, bye=status.reason == "bye", retained=retain)
+            self._birth(health, status, mono, retain)
+        elif pulse.farewell(status.boot, status.conn, mono, bye=status.reason == "bye", retained=retain) is _PAST:
+            self.ignored["past will"] += 1
         self._watch(health)
         self._ping_suspect(health, before[0])
         await self._settle_if(self._note(health, (pulse.state, pulse.boot, pulse.conn) != before))
+
+    def _birth(self, health: NodeHealth, status: Status, mono: float, retain: bool) -> None:
+        session = health.pulse.birth(status.boot, status.conn, status.at, mono, retained=retain)
+        if session is _PAST:
+            self.ignored["past birth"] += 1
+            return
+        health.session(session, mono)
+        health.firmware = status.firmware
+        health.held = (status.playlists.epoch, status.playlists.rev)
 
     async def on_heartbeats(self, batch: Sequence[tuple[str, Heartbeat, float]]) -> None:
         """Live heartbeats (none that was retained), in order."""
@@ -185,7 +202,7 @@ class Monitoring:
         before = pulse.state
         returning = pulse.returning
         session = pulse.heartbeat(heartbeat.boot, heartbeat.conn, heartbeat.seq, mono)
-        if session is session.PAST:
+        if session is _PAST:
             self.ignored["past heartbeat"] += 1
             return False
         health.session(session, mono)
@@ -195,7 +212,7 @@ class Monitoring:
             self._changes.notify("nodes")
         health.held = (heartbeat.playlists.epoch, heartbeat.playlists.rev)
         changed = health.measure(_metrics(heartbeat), heartbeat.at, mono)
-        if health.watches.bad or pulse.state is not before or pulse.returning:
+        if health.watches.bad or health.node in self._unwell or pulse.state is not before:
             self._watch(health)
         return changed or pulse.state is not before or pulse.returning is not returning
 
@@ -340,8 +357,14 @@ class Monitoring:
             self._watch(health)
 
     def _watch(self, health: NodeHealth) -> None:
-        """Look at this node when its next hold or silence ends."""
+        """Look at this node when its next hold or silence ends, and mind whether anything is wrong with it."""
         self._deadlines.set(health.node, health.deadline(self._listening_from))
+        if health.watches.bad or health.stale:
+            self._unwell.add(health.node)
+        else:
+            self._unwell.discard(health.node)
+        if health.pulse.expected and health.node not in self._heard:
+            self._heard |= {health.node}
 
     async def _send_orders(self) -> None:
         while True:
@@ -399,15 +422,16 @@ class Monitoring:
     def _scene(self, mono: float) -> Scene:
         conditions: dict[tuple[str, str], Condition] = {}
         silent, dark = {}, {}
-        for id, health in self._nodes.items():
-            found = health.conditions(self._link(health, mono)) if self._is_unwell(health) else {}
+        for id in sorted(self._unwell):
+            health = self._nodes[id]
+            found = health.conditions(self._link(health, mono))
             conditions |= {(id, code): condition for code, condition in found.items()}
             if LINK in found:
                 silent[id] = found[LINK].since
             if MAINS_LOST in found:
                 dark[id] = found[MAINS_LOST].since
         trouble = Trouble(
-            known=frozenset(id for id, health in self._nodes.items() if health.pulse.expected),
+            known=self._heard,
             silent=silent,
             dark=dark,
             on_battery=frozenset(id for id in silent if self._nodes[id].on_battery),
@@ -415,9 +439,6 @@ class Monitoring:
         )
         unheard = frozenset(id for id in silent if self._nodes[id].pulse.gone and not self._nodes[id].pulse.answered)
         return Scene(conditions, trouble, self._shared, self._places, unheard, self._settings.alerts)
-
-    def _is_unwell(self, health: NodeHealth) -> bool:
-        return bool(health.watches.bad) or health.pulse.state is Liveness.OFFLINE
 
     def _link(self, health: NodeHealth, mono: float) -> Condition:
         """How this node's silence is described; its last measurements are the evidence."""
