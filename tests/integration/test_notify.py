@@ -142,17 +142,25 @@ async def test_a_relay_that_is_configured_later_is_used_without_a_restart(server
     assert len(server.mails) == 1
 
 
-async def test_an_address_that_is_none_is_refused_for_good(server: MailServer) -> None:
-    error = await refusal(SmtpNotifier(relay(server), FakeClock()).send(mail("lan at home"), MESSAGE))
-    assert kind(error) == "permanent"
+@pytest.mark.parametrize("address", ["lan at home", "", "lan@", "@x", "<a@b>", "lân@x.vn", "a@b\nRCPT", "a@b,c@d"])
+async def test_an_address_that_is_none_is_refused_for_good(server: MailServer, address: str) -> None:
+    error = await refusal(SmtpNotifier(relay(server), FakeClock()).send(mail(address), MESSAGE))
+    assert (kind(error), server.mails) == ("permanent", [])
+
+
+@pytest.mark.parametrize("changes", [{"host": "a..b"}, {"host": ""}, {"sender": "lơa@x.vn"}])
+async def test_a_relay_that_is_configured_wrongly_costs_no_message(server: MailServer, changes: dict[str, str]) -> None:
+    error = await refusal(SmtpNotifier(relay(server, **changes), FakeClock()).send(mail(), MESSAGE))
+    assert kind(error) == "transient"
 
 
 async def test_a_wrong_password_is_the_relays_trouble_and_not_the_end_of_the_message() -> None:
-    async with MailServer(password="đúng") as server:
-        notifier = SmtpNotifier(relay(server, username="loa", password="sai"), FakeClock())
-        error = await refusal(notifier.send(mail(), MESSAGE))
-    assert kind(error) == "transient"
-    assert "login: 535" in str(error)
+    async with MailServer(password="right") as server:
+        for wrong, said in (("sai", "login: 535"), ("bí mật", "login: 'ascii' codec")):
+            notifier = SmtpNotifier(relay(server, username="loa", password=wrong), FakeClock())
+            error = await refusal(notifier.send(mail(), MESSAGE))
+            assert kind(error) == "transient"
+            assert said in str(error)
 
 
 async def test_starttls_encrypts_when_the_certificate_is_good(
@@ -311,7 +319,10 @@ async def test_a_closed_port_is_tried_again(webhook: WebhookNotifier) -> None:
     assert kind(await refusal(webhook.send(hook(url), MESSAGE))) == "transient"
 
 
-@pytest.mark.parametrize("url", ["ftp://127.0.0.1/x", "http://", "http://[::1", "not a url"])
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://127.0.0.1/x", "http://", "http://[::1", "not a url", "", "http://127.0.0.1:99999/", "http://xn--/"],
+)
 async def test_a_url_that_is_none_is_refused_for_good(webhook: WebhookNotifier, url: str) -> None:
     assert kind(await refusal(webhook.send(hook(url), MESSAGE))) == "permanent"
 

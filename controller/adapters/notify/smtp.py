@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import smtplib
 import ssl
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP as WIRE_FORMAT
@@ -45,11 +46,8 @@ class SmtpNotifier:
 
     def _compose(self, relay: Smtp, to: str, message: Outgoing) -> bytes:
         mail = EmailMessage(policy=WIRE_FORMAT)
-        try:
-            mail["From"] = relay.sender
-            mail["To"] = Address(addr_spec=to)
-        except ValueError as error:
-            raise NotifyError(f"not a mail address: {to!r} ({error})", permanent=True) from error
+        mail["From"] = relay.sender
+        mail["To"] = _recipient(to)
         mail["Subject"] = " ".join(message.subject.split())
         mail["Date"] = format_datetime(self._clock.now())
         mail["Message-ID"] = f"<{re.sub(r'[^A-Za-z0-9._-]', '-', message.key)}@{_domain(relay.sender)}>"
@@ -58,13 +56,23 @@ class SmtpNotifier:
         return mail.as_bytes()
 
 
+def _recipient(to: str) -> Address:
+    try:
+        address = Address(addr_spec=to)
+    except (ValueError, IndexError, MessageError) as error:
+        raise NotifyError(f"not a mail address: {to!r}", permanent=True) from error
+    if not (address.username and address.domain and to.isascii()):
+        raise NotifyError(f"not a mail address: {to!r}", permanent=True)
+    return address
+
+
 def _deliver(smtp: Smtp, clock: Clock, to: str, mail: bytes) -> None:
     dialogue = _Dialogue(smtp, clock)
     try:
         dialogue.lead(to, mail)
     except smtplib.SMTPResponseException as error:
         raise dialogue.refused(error.smtp_code, error.smtp_error) from error
-    except (smtplib.SMTPException, OSError) as error:
+    except (smtplib.SMTPException, OSError, ValueError) as error:  # ValueError: a password that is not ASCII
         raise dialogue.broken(error) from error
     finally:
         dialogue.close()

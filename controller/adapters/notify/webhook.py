@@ -23,6 +23,18 @@ def signature(secret: str, timestamp: str, body: bytes) -> str:
     return f"sha256={digest.hexdigest()}"
 
 
+def check_url(url: str) -> str:
+    """Why nothing can be posted to `url`, in one line; empty when it can."""
+    try:
+        parsed = httpx.URL(url)
+        scheme, host, port = parsed.scheme, parsed.host, parsed.port
+    except (httpx.InvalidURL, ValueError) as error:  # ValueError: names that IDNA refuses
+        return f"not a URL: {error}"
+    if scheme not in ("http", "https") or not host:
+        return "not a URL of the form http://host/..."
+    return "" if port is None or 0 < port < 65536 else f"no port: {port}"
+
+
 class WebhookNotifier:
     """Sends to channels of kind "webhook", whose address is a URL."""
 
@@ -36,6 +48,8 @@ class WebhookNotifier:
     async def send(self, channel: Channel, message: Outgoing) -> None:
         """Returns when the receiver answered 2xx. NotifyError: permanent for 3xx and most 4xx, uncertain
         when no answer came to a request that may have arrived."""
+        if reason := check_url(channel.address):
+            raise NotifyError(f"{channel.address}: {reason}", permanent=True)
         body = _document(message)
         headers = self._headers(channel.secret, message.key, body)
         try:
@@ -43,8 +57,6 @@ class WebhookNotifier:
                 status, retry_after = answer.status_code, answer.headers.get("Retry-After", "")
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
             raise NotifyError(f"{channel.address}: {_reason(error)}") from error
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            raise NotifyError(f"{channel.address}: {_reason(error)}", permanent=True) from error
         except httpx.HTTPError as error:
             raise NotifyError(f"{channel.address}: {_reason(error)}", uncertain=True) from error
         if not 200 <= status < 300:
