@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import TypeVar
 
 import pytest
 
 from controller.domain.escalation import OutboxState, Person
 from controller.domain.incidents import Incident, IncidentState
 from controller.domain.site import Settings
-from controller.ports import NotifyError, Outgoing, Store
-from tests.alerts_support import Desk, Receiver, hook, incident, mail, open_store, person, settings
+from controller.ports import NotifyError, Outgoing, Store, StoreError, Tx
+from tests.alerts_support import CountingStore, Desk, Receiver, hook, incident, mail, open_store, person, settings
 from tests.fakes import FakeClock
+
+T = TypeVar("T")
 
 BUSY = "450 mailbox busy"
 
@@ -371,3 +374,68 @@ async def test_times_of_a_message_are_its_own(store: Store, clock: FakeClock, po
         await desk.later(5)
         [row] = await desk.rows()
     assert row.sent_at == row.created_at + timedelta(seconds=5)
+
+
+async def test_two_controllers_on_one_database_send_each_message_once(
+    store: Store, clock: FakeClock, post: Receiver
+) -> None:
+    async with desk_of(store, clock, post) as one, desk_of(store, clock, post) as other:
+        for id in (1, 2, 3):
+            await one.announce("opened", incident(id))
+            other.alerting.wake()
+            await other.quiet()
+        await other.later(3600)
+        await one.quiet()
+    assert sorted(message.data["incident"] for message in post.got) == [1, 2, 3]
+
+
+async def test_a_claim_that_another_controller_won_sends_nothing_and_looks_again(
+    store: Store, clock: FakeClock, post: Receiver
+) -> None:
+    lost = [True]
+
+    class Losing:
+        def __init__(self, tx: Tx) -> None:
+            self._tx = tx
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._tx, name)
+
+        def claim(self, id: int, until: datetime, now: datetime) -> bool:
+            return False if lost[0] else self._tx.claim(id, until, now)
+
+    class Contended(CountingStore):
+        async def transact(self, work: Callable[[Tx], T]) -> T:
+            return await super().transact(lambda tx: work(Losing(tx)))  # type: ignore[arg-type]
+
+    async with desk_of(Contended(store), clock, post) as desk:
+        await desk.announce("opened")
+        assert post.asked == []
+        lost[0] = False
+        await desk.later(5)
+    assert len(post.got) == 1
+
+
+async def test_a_store_in_trouble_delays_messages_and_loses_none(
+    store: Store, clock: FakeClock, post: Receiver
+) -> None:
+    trouble = [False]
+
+    class Ailing(CountingStore):
+        async def transact(self, work: Callable[[Tx], T]) -> T:
+            if trouble[0]:
+                raise StoreError("disk full")
+            return await super().transact(work)
+
+    ailing = Ailing(store)
+    hung = post.hang = asyncio.Event()
+    async with desk_of(ailing, clock, post) as desk:
+        await desk.announce("opened")
+        trouble[0] = True
+        hung.set()  # the receiver took it, and its outcome cannot be written
+        await clock.advance(300)
+        trouble[0] = False
+        await desk.later(60)
+        states = await desk.states()
+    assert states == [("opened", OutboxState.SENT)]
+    assert len(post.asked) == 1
