@@ -324,6 +324,18 @@ class District:
         )
         return await self._opened(incident, [], 1)
 
+    async def closed(self, incident: Incident) -> None:
+        """Measurements are good again: the incident is over."""
+        row = replace(incident, state=IncidentState.CLOSED, closed_at=self.now, updated_at=self.now)
+        fault = FaultRow(incident.subject, incident.cause, "ok", self.now, incident.severity.value, {})
+
+        def work(tx: Any) -> None:
+            tx.put_incident(row)
+            tx.put_faults([fault])
+
+        await self.store.transact(work)
+        self.changes.notify("incidents", "nodes")
+
     async def _opened(self, incident: Incident, faults: Sequence[FaultRow], sent: int) -> Incident:
         def work(tx: Any) -> Incident:
             tx.put_faults(faults)

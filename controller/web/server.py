@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import os
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,7 +38,9 @@ class ListenError(Exception):
 def create(app: Controller, *, token: str) -> FastAPI:
     """Page, API, events and media over a running controller; orders need `token`."""
     live = Live(app.changes, app.bus)
-    site = FastAPI(title="Loa", docs_url=None, redoc_url=None, openapi_url=None, max_body_size=MAX_BODY)
+    site = FastAPI(
+        title="Loa", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, max_body_size=MAX_BODY
+    )
     site.state.live = live
     site.include_router(api.router(app, token, live))
     site.include_router(media.router(app.library, app.dispatch, media.Doorkeeper(app.store, app.clock)))
@@ -76,16 +77,19 @@ async def _store_error(request: Request, error: Exception) -> Response:
 async def serve(
     app: Controller, token: str, host: str, port: int, *, ready: Callable[[str], None] | None = None
 ) -> None:
-    """Serve until cancelled; then end within two seconds, open event streams and all.
+    """`serve_on` a socket of its own. Port 0 takes a free one; `ready` is told the URL once connections are
+    accepted. ListenError when the address cannot be had."""
+    with listen(host, port) as listening:
+        if ready is not None:
+            ready(url_of(listening))
+        await serve_on(app, token, listening)
 
-    Port 0 takes a free one. `ready` is told the URL once connections are accepted. ListenError when the address
-    cannot be had. Signals are left to the caller.
-    """
-    listening = listen(host, port)
+
+async def serve_on(app: Controller, token: str, listening: socket.socket) -> None:
+    """Serve until cancelled; then end within two seconds, open event streams and all. Signals are left to the
+    caller."""
     site = create(app, token=token)
     server = _Server(_config(site))
-    if ready is not None:
-        ready(url_of(listening))
     running = asyncio.create_task(server.serve(sockets=[listening]), name="web")
     try:
         await asyncio.shield(running)
@@ -126,7 +130,7 @@ def listen(host: str, port: int) -> socket.socket:
                 f"{where} is taken by another program (another `loa run`?); "
                 "stop it, or choose another http.port in config/site.yaml"
             ) from None
-        raise ListenError(f"cannot listen on {where}: {os.strerror(error.errno or 0)}") from None
+        raise ListenError(f"cannot listen on {where}: {error.strerror or error}") from None
 
 
 def url_of(listening: socket.socket) -> str:

@@ -1,0 +1,247 @@
+"""The JSON API as programs meet it, over ASGI, on a real store."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from controller.ports import StoreError
+from controller.web.server import create
+from tests.district import TOKEN, District
+
+ORDERS = {
+    "/api/say": {"text": "Chào bà con", "to": ["na-meo"]},
+    "/api/play": {"path": "/audio/nhac.mp3", "to": ["na-meo"]},
+    "/api/stop": {"to": ["all"]},
+    "/api/incidents/1/ack": {"by": "Thịnh"},
+    "/api/incidents/1/repaired": {"by": "Thịnh", "note": "thay mô-đun"},
+    "/api/nodes/na-meo-01/selftest": None,
+    "/api/reload": None,
+}
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
+
+@pytest.fixture
+async def district(tmp_path: Path) -> AsyncIterator[District]:
+    opened = await District.opened(tmp_path)
+    yield opened
+    await opened.store.close()
+
+
+@pytest.fixture
+async def web(district: District) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(create(district, token=TOKEN))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
+        yield client
+
+
+# --- who may ask --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ORDERS)
+@pytest.mark.parametrize(
+    "given", ["", "Bearer", "Bearer ", "Bearer wrong", f"Basic {TOKEN}", TOKEN, f"Bearer {TOKEN}x", "Bearer ÿ"]
+)
+async def test_nobody_makes_the_horns_speak_without_the_token(
+    web: httpx.AsyncClient, district: District, path: str, given: str
+) -> None:
+    await district.broken("na-meo-03")
+    headers = {"Authorization": given.encode("latin-1")} if given else {}
+    answer = await web.post(path, json=ORDERS[path], headers=headers)
+    assert answer.status_code == 401
+    assert answer.json() == {"error": "this needs the controller's token"}
+    assert district.orders.given == []
+    assert district.dispatch.ordered == []
+    [incident] = (await web.get("/api/incidents")).json()["incidents"]
+    assert incident["state"] == "open"
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8080", "127.0.0.1.evil.example", "", "[", "localhost.x"]
+)
+async def test_a_rebound_name_is_refused_before_anything_is_read(web: httpx.AsyncClient, host: str) -> None:
+    answer = await web.get("/api/status", headers={"Host": host})
+    assert answer.status_code == 421
+    assert "site" not in answer.text
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8080", "localhost:9999", "[::1]:8080", "192.168.1.20", "LOCALHOST"])
+async def test_addresses_and_our_own_names_are_answered(web: httpx.AsyncClient, host: str) -> None:
+    assert (await web.get("/api/status", headers={"Host": host})).status_code == 200
+
+
+async def test_an_error_names_itself_in_json_with_its_status(web: httpx.AsyncClient) -> None:
+    for path, status in {"/api/nothing": 404, "/api/log?date=gestern": 422, "/api/why/none": 404}.items():
+        answer = await web.get(path)
+        assert answer.status_code == status
+        assert list(answer.json()) == ["error"]
+    assert (await web.get("/api/say")).status_code == 405
+
+
+# --- reading ------------------------------------------------------------------------------------------------
+
+
+async def test_status_says_whether_the_broker_is_there(web: httpx.AsyncClient, district: District) -> None:
+    assert (await web.get("/api/status")).json()["broker"] == {"connected": True}
+    district.bus.down()
+    assert (await web.get("/api/status")).json()["broker"] == {"connected": False}
+
+
+async def test_the_reading_endpoints_give_what_reporting_gives(web: httpx.AsyncClient, district: District) -> None:
+    await district.heard_from()
+    await district.planned("ban-tin@2026-11-23T08:00", "Bản tin", start=-30)
+    await district.broken("na-meo-03")
+    report = district.reporting
+    assert (await web.get("/api/nodes")).json() == await report.nodes()
+    assert (await web.get("/api/incidents?all=1")).json() == await report.incidents(all=True)
+    assert (await web.get("/api/air")).json() == await report.air()
+    today = (await web.get("/api/log")).json()
+    assert today["date"] == "2026-11-23"
+    assert [row["title"] for row in today["occurrences"]] == ["Bản tin"]
+    why = (await web.get("/api/why/ban-tin@2026-11-23T08:00?node=na-meo-01")).json()
+    assert [each["node"] for each in why["nodes"]] == ["na-meo-01"]
+
+
+async def test_an_unknown_occurrence_is_404_with_a_suggestion(web: httpx.AsyncClient, district: District) -> None:
+    await district.planned("ban-tin@2026-11-23T08:00", "Bản tin", start=-30)
+    answer = await web.get("/api/why/ban-tin@2026-11-23T08:30")
+    assert answer.status_code == 404
+    assert "did you mean ban-tin@2026-11-23T08:00" in answer.json()["error"]
+
+
+# --- ordering -----------------------------------------------------------------------------------------------
+
+
+async def test_orders_arrive_as_they_were_given(web: httpx.AsyncClient, district: District) -> None:
+    say = {"text": "Chào bà con", "to": ["na-meo"], "voice": "vi", "volume": 80, "by": "hương"}
+    assert (await web.post("/api/say", json=say, headers=BEARER)).json()["occurrence"] == "now-1"
+    await web.post("/api/play", json={"path": "/a.mp3", "to": ["all"]}, headers=BEARER)
+    await web.post("/api/stop", json={"to": ["all"], "by": "hương"}, headers=BEARER)
+    assert district.orders.given == [
+        ("say", "Chào bà con", ("na-meo",), "vi", 80, "hương"),
+        ("play", "/a.mp3", ("all",), None, "api"),
+        ("stop", ("all",), "hương"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"text": "x"},
+        {"text": "", "to": ["all"]},
+        {"text": "x", "to": []},
+        {"text": "x", "to": "all"},
+        {"text": "x", "to": ["all"], "volume": 101},
+        {"text": "x", "to": ["all"], "volum": 50},
+        {"text": "x" * 5001, "to": ["all"]},
+        [],
+        "say",
+    ],
+)
+async def test_an_order_with_a_mistake_is_refused_and_says_where(
+    web: httpx.AsyncClient, district: District, body: Any
+) -> None:
+    answer = await web.post("/api/say", json=body, headers=BEARER)
+    assert answer.status_code == 422
+    assert answer.json()["error"]
+    assert district.orders.given == []
+
+
+async def test_a_huge_body_is_cut_off_not_read(web: httpx.AsyncClient, district: District) -> None:
+    answer = await web.post("/api/say", content=b" " * 70_000, headers={**BEARER, "Content-Type": "application/json"})
+    assert answer.status_code == 413
+
+
+async def test_what_cannot_be_aired_is_422_with_the_reason(web: httpx.AsyncClient, district: District) -> None:
+    district.orders.refuse = "unknown commune, zone or node 'na-meoo'"
+    answer = await web.post("/api/say", json=ORDERS["/api/say"], headers=BEARER)
+    assert answer.status_code == 422
+    assert answer.json() == {"error": "unknown commune, zone or node 'na-meoo'"}
+
+
+async def test_acknowledging_says_who_took_it(web: httpx.AsyncClient, district: District) -> None:
+    incident = await district.broken("na-meo-03")
+    answer = await web.post(f"/api/incidents/{incident.id}/ack", json={"by": "Hà Thịnh"}, headers=BEARER)
+    assert answer.json() == {"ok": True, "id": incident.id, "state": "acknowledged", "acknowledged_by": "Hà Thịnh"}
+
+
+async def test_an_incident_that_is_not_there_is_404_and_a_closed_one_409(
+    web: httpx.AsyncClient, district: District
+) -> None:
+    assert (await web.post("/api/incidents/9/ack", json={}, headers=BEARER)).status_code == 404
+    incident = await district.broken("na-meo-03")
+    await district.closed(incident)
+    answer = await web.post(f"/api/incidents/{incident.id}/repaired", json={"by": "x"}, headers=BEARER)
+    assert answer.status_code == 409
+    assert "closed" in answer.json()["error"]
+
+
+async def test_a_selftest_that_does_not_reach_the_node_says_why(web: httpx.AsyncClient, district: District) -> None:
+    assert (await web.post("/api/nodes/na-meo-01/selftest", headers=BEARER)).json()["ok"] is True
+    district.dispatch.refuse = "nobody is subscribed"
+    answer = await web.post("/api/nodes/na-meo-01/selftest", headers=BEARER)
+    assert (answer.status_code, answer.json()) == (503, {"error": "nobody is subscribed"})
+    assert (await web.post("/api/nodes/ghost/selftest", headers=BEARER)).status_code == 404
+    assert district.dispatch.ordered == [("na-meo-01", "selftest")] * 2
+
+
+async def test_a_refused_configuration_answers_with_all_its_problems(
+    web: httpx.AsyncClient, district: District
+) -> None:
+    assert (await web.post("/api/reload", headers=BEARER)).json()["difference"]["added"] == []
+    district.scheduling.refuse = ("config/a.yaml:1:1: one", "config/a.yaml:2:1: two")
+    answer = await web.post("/api/reload", headers=BEARER)
+    assert answer.status_code == 422
+    assert answer.json()["error"].splitlines() == ["config/a.yaml:1:1: one", "config/a.yaml:2:1: two"]
+
+
+# --- watching -----------------------------------------------------------------------------------------------
+
+
+async def test_health_is_503_with_the_reason_while_the_broker_is_away(
+    web: httpx.AsyncClient, district: District
+) -> None:
+    assert (await web.get("/health")).json() == {"ok": True, "reasons": [], "warnings": []}
+    district.bus.down()
+    answer = await web.get("/health")
+    assert answer.status_code == 503
+    assert answer.json()["reasons"] == ["broker: not connected"]
+
+
+async def test_a_bad_configuration_warns_but_is_no_reason_to_restart(
+    web: httpx.AsyncClient, district: District
+) -> None:
+    district.scheduling.problems = ("config/a.yaml:1:1: wrong",)
+    answer = await web.get("/health")
+    assert answer.status_code == 200
+    assert answer.json()["warnings"] == ["configuration: config/a.yaml:1:1: wrong"]
+
+
+async def test_a_database_that_is_gone_is_503_everywhere_and_says_so(
+    web: httpx.AsyncClient, district: District
+) -> None:
+    await district.store.close()
+    answer = await web.get("/health")
+    assert answer.status_code == 503
+    assert answer.json()["reasons"][0].startswith("database: ")
+    with pytest.raises(StoreError):
+        await district.reporting.status()
+    page = await web.get("/api/status")
+    assert page.status_code == 503
+    assert page.json()["error"].startswith("database: ")
+
+
+async def test_metrics_are_the_figures_of_the_moment(web: httpx.AsyncClient, district: District) -> None:
+    await district.heard_from()
+    await district.broken("na-meo-03")
+    district.intake.counters["heartbeat undecodable"] = 3
+    text = (await web.get("/metrics")).text
+    assert 'loa_nodes{state="online"} 60.0' in text
+    assert 'loa_incidents_open{severity="critical"} 1.0' in text
+    assert 'loa_intake_total{what="heartbeat undecodable"} 3.0' in text
+    assert "loa_broker_connected 1.0" in text
+    assert (await web.get("/metrics")).text == text
