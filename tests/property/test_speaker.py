@@ -188,6 +188,7 @@ class Witness:
                 assert abs(sound.position_ms - self.reached[sound.id]) <= 1, "resumed elsewhere"
             if sound.id in self.begun and rule.if_interrupted is InterruptAction.RESTART:
                 assert sound.position_ms == 0
+            assert self.synced or sound.id in self.begun, "started by a clock that nobody trusts"
             self.resuming = sound.id if sound.id in self.begun else None
             self.begun.add(sound.id)
         else:
