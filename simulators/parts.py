@@ -73,6 +73,7 @@ FAULTS: Mapping[str, FaultSpec] = {
         },
     ),
     "clock": FaultSpec("clock", "clock not synchronised and off by `offset_ms`", {"offset_ms": 3200.0}),
+    "clock-drift": FaultSpec("clock", "clock off by `offset_ms`, believed good", {"offset_ms": 900.0}),
     "storage": FaultSpec("storage", "io_err_n at `errors`", {"errors": 3}),
     "storage-full": FaultSpec("storage", "disk_free_pct at `free_pct`", {"free_pct": 7.0}),
     "emergency-sound": FaultSpec("storage", "a held emergency sound (or nothing held) no longer matches"),

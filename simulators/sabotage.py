@@ -28,6 +28,8 @@ def inject(node: Node, code: str, args: Mapping[str, Value]) -> dict[str, Value]
             node.link.abort(silent=bool(in_force["silent"]))
         case "clock":
             node.set_clock(timedelta(milliseconds=float(in_force["offset_ms"])), synced=False)
+        case "clock-drift":
+            node.set_clock(timedelta(milliseconds=float(in_force["offset_ms"])), synced=True)
         case "emergency-sound":
             _spoil_sounds(node)
         case "security":
@@ -48,7 +50,7 @@ def mend(node: Node, code: str | None) -> list[str]:
         match one:
             case "link" if node.powered:
                 node.link.open()
-            case "clock":
+            case "clock" | "clock-drift":
                 node.set_clock(timedelta(0), synced=True)
             case "emergency-sound":
                 node.verify_sounds()

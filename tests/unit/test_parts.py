@@ -17,8 +17,9 @@ RULES: list[dict[str, Any]] = [
     for rule in yaml.safe_load(Path("config/faults.yaml").read_text(encoding="utf-8"))["faults"]
     if rule.get("raise")
 ]
-MEASURED = sorted({str(rule["code"]) for rule in RULES} & FAULTS.keys() - {"reboots"})
-"""Codes that a node's own measurements raise; reboots are counted by the controller."""
+MEASURED = sorted({str(rule["code"]) for rule in RULES} & FAULTS.keys() - {"reboots", "clock", "clock-drift"})
+"""Codes that a node's own measurements raise; reboots are counted by the controller, the clock is
+the whole node's."""
 
 
 def settled(code: str | None, load: Load = SPEECH, **args: Any) -> dict[str, Any]:
