@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import insert, or_, update
+from sqlalchemy import insert, select, union, update
 
 from controller.adapters.store import schema
 from controller.adapters.store.mapping import Mapped, chunks
@@ -41,8 +41,9 @@ class IncidentsTx(TxBase):
 
     def incidents(self, since: datetime) -> list[Incident]:
         rows = schema.incidents.c
-        recent = or_(rows.opened_at >= since, rows.updated_at >= since)
-        found = INCIDENTS.select().where(recent).order_by(rows.opened_at.desc(), rows.id.desc())
+        # two questions and not one OR: with that SQLite walks through all incidents there ever were
+        recent = union(select(rows.id).where(rows.opened_at >= since), select(rows.id).where(rows.updated_at >= since))
+        found = INCIDENTS.select().where(rows.id.in_(recent)).order_by(rows.opened_at.desc(), rows.id.desc())
         return INCIDENTS.all(self.conn, found)
 
     def put_incident_event(self, event: IncidentEvent) -> None:

@@ -85,4 +85,5 @@ class LedgerTx(TxBase):
 def _overlap(start: datetime, end: datetime) -> ColumnElement[bool]:
     """An occurrence without length belongs to the window it starts in."""
     rows = schema.occurrences.c
+    # the first term is implied by the others; it is what the index on `end` can answer
     return and_(rows.end >= start, rows.start < end, or_(rows.end > start, rows.start >= start))
