@@ -336,6 +336,11 @@ class District:
         await self.store.transact(work)
         self.changes.notify("incidents", "nodes")
 
+    async def closed_by_id(self, id: int) -> None:
+        incident = await self.store.transact(lambda tx: tx.incident(id))
+        assert incident is not None
+        await self.closed(incident)
+
     async def _opened(self, incident: Incident, faults: Sequence[FaultRow], sent: int) -> Incident:
         def work(tx: Any) -> Incident:
             tx.put_faults(faults)

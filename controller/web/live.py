@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from starlette.responses import StreamingResponse
 
-from controller.ports import Bus
+from controller.ports import Bus, Clock
 from controller.services.changes import Changes
+from controller.wire.messages import stamp
 
 EVERYTHING = ("air", "incidents", "nodes", "config", "status")
 
@@ -26,9 +27,10 @@ MAX_STREAMS = 200
 class Live:
     """All open event streams; `close` ends them so that the server can stop at once."""
 
-    def __init__(self, changes: Changes, bus: Bus) -> None:
+    def __init__(self, changes: Changes, bus: Bus, clock: Clock) -> None:
         self._changes = changes
         self._bus = bus
+        self._clock = clock
         self._closing = asyncio.Event()
         self._open = 0
 
@@ -41,7 +43,7 @@ class Live:
         return self._open >= MAX_STREAMS
 
     def response(self) -> StreamingResponse:
-        """One stream of `changed` events (`{"topics": [...]}`), pings between them."""
+        """One stream: `changed` with `{"topics": [...], "now": time}`, and `ping` with `now` alone in between."""
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(self._stream(), media_type="text/event-stream", headers=headers)
 
@@ -50,13 +52,13 @@ class Live:
         queue: asyncio.Queue[frozenset[str]] = asyncio.Queue(1)
         feeder = asyncio.create_task(self._feed(queue), name="live-feed")
         try:
-            yield "retry: 1000\n\n" + event("changed", EVERYTHING)
+            yield "retry: 1000\n\n" + self._event(EVERYTHING)
             connected = self._bus.connected
             while not self._closing.is_set():
                 topics = await self._next(queue)
                 if connected != self._bus.connected:
                     connected, topics = self._bus.connected, topics | {"status"}
-                yield event("changed", sorted(topics)) if topics else "event: ping\ndata: {}\n\n"
+                yield self._event(sorted(topics))
         finally:
             self._open -= 1
             feeder.cancel()
@@ -77,7 +79,9 @@ class Live:
             getting.cancel()
             closing.cancel()
 
-
-def event(name: str, topics: tuple[str, ...] | list[str]) -> str:
-    """One event on the wire."""
-    return f"event: {name}\ndata: {json.dumps({'topics': list(topics)})}\n\n"
+    def _event(self, topics: Sequence[str]) -> str:
+        """One event on the wire; the reader's clock may be wrong, so each says what time it is."""
+        now = stamp(self._clock.now())
+        if not topics:
+            return f"event: ping\ndata: {json.dumps({'now': now})}\n\n"
+        return f"event: changed\ndata: {json.dumps({'topics': list(topics), 'now': now})}\n\n"

@@ -37,7 +37,7 @@ class ListenError(Exception):
 
 def create(app: Controller, *, token: str) -> FastAPI:
     """Page, API, events and media over a running controller; orders need `token`."""
-    live = Live(app.changes, app.bus)
+    live = Live(app.changes, app.bus, app.clock)
     site = FastAPI(
         title="Loa", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, max_body_size=MAX_BODY
     )

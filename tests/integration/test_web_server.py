@@ -90,7 +90,7 @@ async def test_a_lost_broker_reaches_the_page_though_nobody_says_so(
     async with served(district) as (client, _), stream(client) as lines:
         await until(lines, "data:")
         district.bus.down()
-        assert '{"topics": ["status"]}' in (await until(lines, "topics"))[-1]
+        assert '{"topics": ["status"], ' in (await until(lines, "topics"))[-1]
 
 
 async def test_a_closed_page_leaves_no_watcher_behind(district: District) -> None:

@@ -78,8 +78,6 @@ document.addEventListener("htmx:error", (event) => {
 });
 document.addEventListener("htmx:before:swap", (event) => {
   const raw = event.detail?.ctx?.response?.raw;
-  const date = Date.parse(raw?.headers?.get("date") ?? "");
-  if (!Number.isNaN(date) && Math.abs(date - now()) > 5000) offset = date - Date.now();
   if (raw && !raw.ok) {
     event.preventDefault(); // an error is no news about the part: keep what is shown, and ask again
     const part = partOf(event);
@@ -101,9 +99,12 @@ function show(state) {
   connection.title = state === "lost" ? connection.dataset.since.replace("{at}", hour.format(lostAt)) : "";
 }
 
-function alive() {
+function alive(event) {
+  const told = JSON.parse(event.data);
   heard = Date.now();
+  offset = Date.parse(told.now) - heard;
   show("live");
+  return told;
 }
 
 function lost() {
@@ -115,12 +116,9 @@ function connect() {
   stream?.close();
   stream = new EventSource("/api/events");
   heard = Date.now();
-  stream.addEventListener("changed", (event) => {
-    alive();
-    changed(JSON.parse(event.data).topics);
-  });
-  stream.addEventListener("ping", () => {
-    alive();
+  stream.addEventListener("changed", (event) => changed(alive(event).topics));
+  stream.addEventListener("ping", (event) => {
+    alive(event);
     changed(["nodes"]); // "last heard of" moves on even when nothing else does
   });
   stream.addEventListener("error", () => {
