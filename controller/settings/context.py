@@ -14,22 +14,20 @@ from controller.settings import secrets
 from controller.settings.suggest import did_you_mean, shown
 from controller.settings.values import line, refuse_yaml_word, scalar
 
-MAX_SUGGESTIONS = 200
+MAX_SUGGESTIONS = 50
+"""Of one load: looking for near words costs more than all other checks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Ids that nodes.yaml gives away, also those of entries with other mistakes. `hamlets` by commune."""
+    """Ids that nodes.yaml gives away, also those of entries with other mistakes. `hamlets` by commune; `targets`:
+    everything that `to` and `except` may name."""
 
     communes: frozenset[str] = frozenset()
     zones: frozenset[str] = frozenset()
     nodes: frozenset[str] = frozenset()
     hamlets: Mapping[str, frozenset[str]] = field(default_factory=dict)
-
-    @property
-    def targets(self) -> frozenset[str]:
-        """Everything that `to` and `except` may name."""
-        return self.communes | self.zones | self.nodes | {"all"} | frozenset().union(*self.hamlets.values())
+    targets: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -39,6 +37,8 @@ class Context:
     folder: Path
     environ: Mapping[str, str]
     names: Names | None = None
+    reach: Mapping[str, frozenset[str]] | None = None
+    """Node ids that each name stands for; None unless every entry of nodes.yaml is right."""
     zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
     volume_max: int = 100
     voice: str = "vi"
@@ -59,7 +59,8 @@ def of(info: ValidationInfo) -> Context:
 
 
 def _target(value: Any, info: ValidationInfo) -> str:
-    return known(value, info, "zone", of(info).names.targets if of(info).names else None)  # type: ignore[union-attr]
+    names = of(info).names
+    return known(value, info, "zone", names.targets if names else None)
 
 
 def _commune(value: Any, info: ValidationInfo) -> str:

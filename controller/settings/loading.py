@@ -27,7 +27,7 @@ def load(folder: str | Path, *, environ: Mapping[str, str] = os.environ) -> Sett
     opened = open_folder(folder, problems)
     context = Context(opened.path, environ)
     place, network = _site(opened, context), _network(opened, context)
-    queued = _broadcasts(opened, context, network)
+    queued = _broadcasts(opened, context)
     rules, told = _faults(opened, context), _alerts(opened, context)
     problems.raise_if_any()
     assert place is not None
@@ -57,10 +57,14 @@ def _network(opened: Folder, context: Context) -> Network | None:
     if sheet is None:
         return None
     context.names = nodes.names_in(sheet)
-    return nodes.read(sheet, context)
+    network = nodes.read(sheet, context)
+    if network.nodes.keys() == context.names.nodes:
+        context.reach = {name: frozenset({name}) for name in network.nodes}
+        context.reach |= {name: frozenset(zone.nodes) for name, zone in network.zones.items()}
+    return network
 
 
-def _broadcasts(opened: Folder, context: Context, network: Network | None) -> dict[str, Broadcast]:
+def _broadcasts(opened: Folder, context: Context) -> dict[str, Broadcast]:
     found: dict[str, Broadcast] = {}
     first: dict[str, str] = {}
     for file, sheet in opened.sheets.items():

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 MAX_PROBLEMS = 500
-"""More are counted, not listed: whoever has 500 mistakes has one mistake 500 times."""
+"""No more are looked for: whoever has 500 mistakes has one mistake 500 times."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -35,21 +35,24 @@ class Problems:
     """Collects problems while files are read."""
 
     _found: set[Problem] = field(default_factory=set)
-    _unlisted: int = 0
+
+    @property
+    def full(self) -> bool:
+        """Enough has been found; reading on is a waste."""
+        return len(self._found) >= MAX_PROBLEMS
 
     def add(self, file: str, line: int, column: int, message: str) -> None:
-        if len(self._found) < MAX_PROBLEMS:
+        if not self.full:
             self._found.add(Problem(file, line, column, message))
-        else:
-            self._unlisted += 1
 
     def raise_if_any(self) -> None:
         """Raise ConfigError with all problems in order; return when there are none."""
         if not self._found:
             return
         found = sorted(self._found)
-        if self._unlisted:
+        if self.full:
             last = found[-1]
-            more = f"and {self._unlisted} more problems that are not listed"
-            found.append(Problem(last.file, last.line, last.column, more))
+            found.append(
+                Problem(last.file, last.line, last.column, f"the first {MAX_PROBLEMS} problems; more may follow")
+            )
         raise ConfigError(found)

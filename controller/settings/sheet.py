@@ -19,7 +19,7 @@ M = TypeVar("M", bound=BaseModel)
 Step = str | int
 Steps = tuple[Step, ...]
 
-MAX_SUGGESTIONS = 100
+MAX_SUGGESTIONS = 50
 """Of one file: looking for near words costs more than all other checks."""
 
 
@@ -77,6 +77,8 @@ class Sheet:
         for step in steps:
             value = value.get(step) if isinstance(value, dict) else value[step]
         for number, entry in enumerate(value if isinstance(value, list) else ()):
+            if self.problems.full:
+                return
             if isinstance(entry, Map):
                 yield (*steps, number), entry
             else:

@@ -78,7 +78,7 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "is UTF-16: save it as UTF-8 without BOM"),
     (codecs.BOM_UTF16_BE, "is UTF-16: save it as UTF-8 without BOM"),
 )
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff\ufffe\uffff]")
+CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff\ufffe\uffff]")
 _HARD_SPACE = re.compile("^ *(\u00a0)|[:-](\u00a0)", re.MULTILINE)
 
 
@@ -107,7 +107,7 @@ def _refuse_letters(text: str) -> None:
     if (at := text.find("\r")) >= 0:
         message = "Windows line end (CRLF): save the file with Unix line ends (LF)"
         raise Unusable(message, place_in(text, at))
-    if control := _CONTROL.search(text):
+    if control := CONTROL.search(text):
         letter = f"U+{ord(control[0]):04X}"
         raise Unusable(f"control character {letter}: delete it", place_in(text, control.start()))
     if space := _HARD_SPACE.search(text):

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 
 MAX_SHOWN = 60
 MAX_WORD = 64
-MAX_CANDIDATES = 5_000
+MAX_CANDIDATES = 500
+"""Of more, only those that begin with the same two letters are looked at."""
 
 
 def shown(value: object) -> str:
@@ -25,8 +26,11 @@ def closest(word: str, candidates: Iterable[str]) -> str | None:
     """The candidate that `word` was probably meant to be; None when nothing is near."""
     if len(word) > MAX_WORD:
         return None
-    by_form = {_folded(name): name for name, _ in zip(sorted(candidates), range(MAX_CANDIDATES), strict=False)}
-    near = difflib.get_close_matches(_folded(word), by_form, n=1, cutoff=0.6)
+    form = _folded(word)
+    by_form = {_folded(name): name for name in sorted(candidates)}
+    if len(by_form) > MAX_CANDIDATES:
+        by_form = {folded: name for folded, name in by_form.items() if folded[:2] == form[:2]}
+    near = difflib.get_close_matches(form, by_form, n=1, cutoff=0.6)
     return by_form[near[0]] if near else None
 
 

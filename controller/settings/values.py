@@ -22,6 +22,7 @@ from controller.settings.yaml_source import Text
 E = TypeVar("E", bound=Enum)
 
 MAX_LINE = 200
+MAX_LIST = 1000
 MAX_SCALAR = 100
 """Characters of a time, a number, an id: what is longer is no such thing."""
 
@@ -312,12 +313,23 @@ def one_or_many(value: Any) -> Any:
         raise ValueError("a value or a list is missing here")
     if isinstance(value, list) and not value:
         raise ValueError("an empty list: write at least one value")
+    if isinstance(value, list) and len(value) > MAX_LIST:
+        raise ValueError(f"a list of {len(value)} values: at most {MAX_LIST}")
     return value if isinstance(value, list) else [value]
 
 
 T = TypeVar("T")
 Many = Annotated[tuple[T, ...], BeforeValidator(one_or_many)]
 """A list, or a single value in its place."""
+
+
+def phone(value: Any) -> str:
+    """A phone number, written as people write it."""
+    text = line(value)
+    if re.fullmatch(r"\+?[0-9][0-9 .-]{2,19}", text):
+        return text
+    raise ValueError(f"{shown(text)} is no phone number")
+
 
 Id = Annotated[str, BeforeValidator(identifier)]
 Line = Annotated[str, BeforeValidator(line)]
@@ -327,6 +339,7 @@ TimeOfDay = Annotated[time, BeforeValidator(time_of_day)]
 Day = Annotated[date, BeforeValidator(day)]
 Moment = Annotated[datetime, BeforeValidator(moment)]
 WebAddress = Annotated[str, BeforeValidator(url("http", "https"))]
+Phone = Annotated[str, BeforeValidator(phone)]
 MailAddress = Annotated[str, BeforeValidator(mail_address)]
 Volume = Annotated[int, BeforeValidator(whole(1, 100))]
 Port = Annotated[int, BeforeValidator(whole(1, 65535))]

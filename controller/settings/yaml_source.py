@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from controller.settings.source import START, Place, Unusable
+from controller.settings.source import CONTROL, START, Place, Unusable
 from controller.settings.suggest import shown
 from controller.settings.syntax import explain
 
@@ -147,6 +147,10 @@ class _Builder:
             self._free_lines.update(range(place.line + 1, event.end_mark.line + 2))
         self._refuse_tag(event)
         text = Text.of(event.value, plain=plain)
+        if control := CONTROL.search(text):
+            self.flaws.append(
+                Flaw(place, f"an escape makes the control character U+{ord(control[0]):04X}: leave it out")
+            )
         value = text if self._expects_key() or not plain or text not in NOTHING else None
         if event.anchor:
             self._anchors[event.anchor] = (value, 1)

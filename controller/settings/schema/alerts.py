@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -16,7 +15,7 @@ from controller.settings.context import CommuneName, Context, Secret
 from controller.settings.schema.site import Language
 from controller.settings.sheet import Sheet, Steps, Strict
 from controller.settings.suggest import did_you_mean, shown
-from controller.settings.values import Id, Line, MailAddress, Many, Port, WebAddress
+from controller.settings.values import Id, Line, MailAddress, Many, Phone, Port, WebAddress
 from controller.settings.yaml_source import Map
 
 Wait = Annotated[timedelta, BeforeValidator(values.duration("0s", "24h"))]
@@ -24,13 +23,6 @@ Wait = Annotated[timedelta, BeforeValidator(values.duration("0s", "24h"))]
 
 def _tls(value: Any) -> str:
     return values.one_of(value, ("none", "starttls", "tls"), "tls")
-
-
-def _phone(value: Any) -> str:
-    text = values.line(value)
-    if re.fullmatch(r"\+?[0-9][0-9 .-]{2,19}", text):
-        return text
-    raise ValueError(f"{shown(text)} is no phone number")
 
 
 class SmtpIn(Strict):
@@ -74,7 +66,7 @@ class PersonIn(Strict):
     id: Id
     name: Line
     language: Language = "vi"
-    phone: Annotated[str, BeforeValidator(_phone)] = ""
+    phone: Phone = ""
     communes: Many[CommuneName] = ()
     severities: Many[Annotated[Severity, BeforeValidator(values.choice(Severity, "severity"))]] = tuple(Severity)
     channels: Many[Any]
@@ -134,7 +126,7 @@ def _entries(steps: Steps, block: Map) -> list[tuple[Steps, Any]]:
     channels = block.get("channels")
     if isinstance(channels, list):
         return [((*steps, "channels", number), entry) for number, entry in enumerate(channels)]
-    return [((*steps, "channels"), channels)] if channels is not None else []
+    return [((*steps, "channels"), channels)] if channels else []
 
 
 def _channel(sheet: Sheet, steps: Steps, entry: Any, context: Context) -> Channel | None:

@@ -152,8 +152,24 @@ def read(sheet: Sheet, context: Context, first: dict[str, str]) -> Iterator[Broa
         _check_schedule(sheet, steps, block)
         items = [_item(sheet, inner, entry, context) for inner, entry in _entries(sheet, steps, block)]
         given = sheet.read(BroadcastIn, steps, context)
-        if given is not None and None not in items:
+        if given is None:
+            continue
+        _check_reach(sheet, steps, given, context)
+        if None not in items:
             yield _broadcast(given, [item for item in items if item], context, f"{sheet.name}:{_line(sheet, steps)}")
+
+
+def _check_reach(sheet: Sheet, steps: Steps, given: BroadcastIn, context: Context) -> None:
+    if context.reach is None:
+        return
+    wanted, unwanted = (
+        frozenset().union(*(context.reach.get(name, frozenset()) for name in names))
+        for names in (given.to, given.exclude)
+    )
+    if not wanted:
+        sheet.problem((*steps, "to"), "no node is in any of these: this would never sound")
+    elif not wanted - unwanted:
+        sheet.problem((*steps, "except"), "this takes away every node of 'to': this would never sound")
 
 
 def _line(sheet: Sheet, steps: Steps) -> int:

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, ValidationInfo
 from broadcasts.model import Node, Zone
 from controller.settings.context import CommuneName, Context, Names, known, of
 from controller.settings.sheet import Sheet, Steps, Strict
-from controller.settings.values import Id, Line, Many, number
+from controller.settings.values import Id, Line, Many, Phone, number
 from controller.settings.yaml_source import Map
 
 ALL = "all"
@@ -75,7 +75,7 @@ class NodeIn(Strict):
     feeder: Line = ""
     uplink: Line = ""
     keeper: Line = ""
-    phone: Line = ""
+    phone: Phone = ""
 
 
 class NodesIn(Strict):
@@ -107,7 +107,13 @@ def names_in(sheet: Sheet) -> Names:
         found[kind].add(name)
         if kind == "commune":
             hamlets[name] = frozenset(_ids(block.get("hamlets")))
-    return Names(frozenset(found["commune"]), frozenset(found["zone"]), frozenset(found["node"]), hamlets)
+    return Names(
+        communes=frozenset(found["commune"]),
+        zones=frozenset(found["zone"]),
+        nodes=frozenset(found["node"]),
+        hamlets=hamlets,
+        targets=frozenset().union({ALL}, *found.values()),
+    )
 
 
 def _owner(kind: str, line: int) -> str:
@@ -130,8 +136,8 @@ def _definitions(sheet: Sheet) -> Iterator[tuple[str, Steps, Map]]:
             yield kind, steps, block
 
 
-def read(sheet: Sheet, context: Context) -> Network | None:
-    """The network, or None after its mistakes were recorded."""
+def read(sheet: Sheet, context: Context) -> Network:
+    """The network of all entries without mistakes; the mistakes of the others are recorded."""
     whole = sheet.read(NodesIn, (), context)
     communes = [sheet.read(CommuneIn, steps, context) for steps, _ in sheet.blocks("communes")]
     hamlets = [

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BeforeValidator, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 
 from controller.domain.site import Http, Mqtt, Site, StudioSettings
 from controller.settings.context import Context, Secret, of
@@ -41,7 +41,7 @@ def _timezone(value: Any) -> ZoneInfo:
     text = line(value)
     try:
         return ZoneInfo(text)
-    except (OSError, ValueError):
+    except (OSError, ValueError, KeyError):
         hint = did_you_mean(text, available_timezones())
         raise ValueError(f"unknown timezone {shown(text)}{hint}") from None
 
@@ -64,6 +64,13 @@ def _language(value: Any) -> str:
 def voice(value: Any) -> str:
     """The name of a voice that can be spoken with."""
     return one_of(value, VOICES, "voice")
+
+
+def _store(value: str) -> str:
+    """A database URL; it may hold a password and is never shown."""
+    if value.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
+        return value
+    raise ValueError("no database address like sqlite:////var/lib/loa/loa.db or postgresql+psycopg://host/loa")
 
 
 LocalPath = Annotated[str, BeforeValidator(_inside)]
@@ -106,7 +113,7 @@ class SiteIn(Strict):
     timezone: Annotated[ZoneInfo, BeforeValidator(_timezone)]
     language: Language = "vi"
     data: LocalPath
-    store: Secret = ""
+    store: Annotated[Secret, AfterValidator(_store)] = ""
     horizon: Annotated[timedelta, BeforeValidator(duration("1d", "31d"))] = timedelta(days=7)
     heartbeat: Annotated[timedelta, BeforeValidator(duration("1s", "5m"))] = timedelta(seconds=10)
     volume_max: Volume = 100
@@ -118,6 +125,7 @@ class SiteIn(Strict):
 def read(sheet: Sheet, context: Context) -> Site | None:
     """The site, or None after its mistakes were recorded. Tells `context` the zone and the loudest volume."""
     _check_public_url(sheet)
+    _check_managed(sheet)
     given = sheet.read(SiteIn, (), context)
     if given is None:
         return None
@@ -130,6 +138,13 @@ def _check_public_url(sheet: Sheet) -> None:
     if isinstance(http, dict) and http.get("host") in _NOT_ON_THE_NET and "public_url" not in http:
         message = "nodes cannot fetch from every address at once: add http.public_url, the one they reach"
         sheet.problem(("http", "host"), message)
+
+
+def _check_managed(sheet: Sheet) -> None:
+    mqtt = sheet.root.get("mqtt")
+    if isinstance(mqtt, dict) and mqtt.get("managed", "yes") in ("yes", "true") and mqtt.get("tls") in ("yes", "true"):
+        message = "the broker that Loa starts itself speaks no TLS: 'managed: no' for one that does"
+        sheet.problem(("mqtt", "tls"), message)
 
 
 def _site(given: SiteIn) -> Site:
