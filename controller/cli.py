@@ -75,7 +75,7 @@ _add("selftest", state.selftest, t("Let a node test its own parts."), "loa selft
 _add("run", run.run, t("The service."), "loa run", RUN)
 _add("enroll", enroll.enroll, t("Give a node its credentials."), "loa enroll na-meo-01", RUN)
 _add("listen", listen.listen, t("Decoded, verified messages as they pass."), "loa listen 'up/na-meo-01/#'", RUN)
-_add("simulate", simulate.simulate, t("Nodes in software, against any broker."), "loa simulate nodes/*.json", RUN)
+_add("simulate", simulate.simulate, t("Nodes in software, against any broker."), "loa simulate --nodes 60", RUN)
 _add("inject", simulate.inject, t("Break a part of a simulated node."), "loa inject na-meo-01 amplifier", RUN)
 _add("mend", simulate.mend, t("Mend a part of a simulated node."), "loa mend na-meo-01 amplifier", RUN)
 _add("demo", demo.demo, t("A whole network on this machine."), "loa demo --for 60s", RUN)

@@ -25,15 +25,13 @@ PortOption = Annotated[int, typer.Option("--port", min=1, max=65535, help=t("The
 def demo(
     lasting: ForOption = None, report: JsonFileOption = None, port: PortOption = 8080, config: ConfigOption = CONFIG
 ) -> None:
-    from controller.adapters.broker import BrokerError
-    from controller.demo.stage import DemoError, perform
+    from controller.demo.home import DemoError
+    from controller.demo.stage import perform
 
     seconds = _seconds(lasting) if lasting else None
     base.load_settings(config)
-    with base.failing(BrokerError, DemoError):
-        kept = perform(config, seconds=seconds, report=report, port=port)
-    if not kept:
-        raise typer.Exit(base.PROBLEMS)
+    with base.failing(DemoError):
+        raise typer.Exit(perform(config, seconds=seconds, report=report, port=port))
 
 
 def _seconds(text: str) -> float:

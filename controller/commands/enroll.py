@@ -144,7 +144,7 @@ def _print_enrolled(written: Sequence[Path]) -> None:
     for path in written:
         print(t("written: {path}", path=path))
     print(t("Bring the file to the node and delete it here: whoever has it can speak as that node."))
-    print(t("A simulated node runs with it: loa simulate {path}", path=written[0]))
+    print(t("A simulated node runs with it: loa simulate --enrolments {folder}", folder=written[0].parent))
 
 
 # --- keys ---------------------------------------------------------------------------------------------------

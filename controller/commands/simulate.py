@@ -12,19 +12,22 @@ from typing import Annotated, Any
 import typer
 
 from controller.commands import base, enroll
-from controller.commands.base import CONFIG, USAGE, ConfigOption, Failure, JsonOption
+from controller.commands.base import CONFIG, ConfigOption, Failure, JsonOption
 from controller.commands.words import t
 
 FOLDER = "simulated"
+ENROLMENTS = "enrolments"
+NODES = "nodes"
 SOCKET = "control.sock"
 TIMEOUT_S = 10.0
 
-FilesArgument = Annotated[
-    list[Path] | None, typer.Argument(metavar="[FILE]...", help=t("Files that loa enroll wrote."), show_default=False)
+EnrolmentsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--enrolments", metavar="DIR", help=t("Files that loa enroll wrote; if not given, nodes are enrolled.")
+    ),
 ]
-NodesOption = Annotated[
-    int | None, typer.Option("--nodes", min=1, help=t("Enrol so many nodes of the configuration and run them."))
-]
+NodesOption = Annotated[int, typer.Option("--nodes", min=0, help=t("How many nodes; 0: all."))]
 FolderOption = Annotated[
     Path | None, typer.Option("--folder", metavar="DIR", help=t("Where the nodes keep what a node keeps."))
 ]
@@ -39,40 +42,38 @@ FaultArgument = Annotated[str, typer.Argument(metavar="FAULT", help=t("A fault's
 
 
 def simulate(
-    files: FilesArgument = None,
-    nodes: NodesOption = None,
+    enrolments: EnrolmentsOption = None,
+    nodes: NodesOption = 0,
     listen: ListenOption = 0,
     folder: FolderOption = None,
     control: ControlOption = None,
     config: ConfigOption = CONFIG,
 ) -> None:
-    if bool(files) == (nodes is not None):
-        raise Failure(t("give files that loa enroll wrote, or --nodes NUMBER"), USAGE)
     home = folder or base.data_folder(config) / FOLDER
     home.mkdir(parents=True, exist_ok=True)
-    enrolled = files or _enrolled(config, home, nodes or 0)
-    run_by_files = command(enrolled, home, listen=listen, control=control or home / SOCKET)
-    os.execv(run_by_files[0], run_by_files)  # noqa: S606 - the simulator is a program of its own
+    files = enrolments or _enrolled(config, home / ENROLMENTS, nodes)
+    program = command(files, home / NODES, nodes=nodes, listen=listen, control=control or home / SOCKET)
+    os.execv(program[0], program)  # noqa: S606 - the simulator is a program of its own
 
 
-def command(files: list[Path], folder: Path, *, listen: int, control: Path) -> list[str]:
+def command(enrolments: Path, folder: Path, *, nodes: int = 0, listen: int = 0, control: Path) -> list[str]:
     """The simulator's command line. It knows the protocol and nothing of the controller."""
-    options = ["--folder", str(folder), "--listen", str(listen), "--control", str(control)]
-    return [sys.executable, "-m", "simulators", *options, *map(str, files)]
+    places = ["--enrolments", str(enrolments), "--folder", str(folder), "--control", str(control)]
+    return [sys.executable, "-m", "simulators", *places, "--nodes", str(nodes), "--listen", str(listen)]
 
 
-def _enrolled(config: Path, home: Path, count: int) -> list[Path]:
-    """Files of `count` nodes; those without one are enrolled now, unless they are enrolled elsewhere."""
+def _enrolled(config: Path, folder: Path, count: int) -> Path:
+    """A folder with the files of `count` nodes (0: all); those without one are enrolled now, unless they are
+    enrolled elsewhere."""
     settings = base.load_settings(config)
-    files = {node: home / f"{node}.json" for node in list(settings.nodes)[:count]}
+    files = {node: folder / f"{node}.json" for node in list(settings.nodes)[: count or None]}
     missing = {node: path for node, path in files.items() if not path.exists()}
     if missing:
         enroll.enroll_missing(settings, missing)
         enroll.tell_controller(config)
-    found = [path for path in files.values() if path.exists()]
-    if not found:
-        raise Failure(t("all these nodes are enrolled elsewhere; give their files"))
-    return found
+    if not any(path.exists() for path in files.values()):
+        raise Failure(t("all these nodes are enrolled elsewhere; name the folder with their files: --enrolments DIR"))
+    return folder
 
 
 def inject(
