@@ -18,7 +18,7 @@ from controller.domain.escalation import AlertSettings, Channel, OutboxRow, Pers
 from controller.domain.faults import FaultRule, Latch, Severity, Text
 from controller.domain.incidents import Incident
 from controller.domain.site import Settings, Site
-from controller.ports import Store, Tx
+from controller.ports import Store, StoreError, Tx
 from controller.services.changes import Changes
 from controller.services.monitoring import Monitoring
 from controller.wire.messages import ClockState, FaultReport, Heartbeat, JournalEntry, Status
@@ -129,12 +129,15 @@ class Busy:
         self.under_way = 0
         self.fail: Callable[[], None] = lambda: None
         self.count = 0
+        self.fail_at = 10**9
 
     async def transact(self, work: Callable[[Tx], T]) -> T:
         self.under_way += 1
         self.count += 1
         try:
             self.fail()
+            if self.count == self.fail_at:
+                raise StoreError("died")
             return await self.inner.transact(work)
         finally:
             self.under_way -= 1
@@ -208,6 +211,8 @@ class Ward:
         self.ordered: list[tuple[str, str]] = []
         self.order_answer = ""
         self.woken = 0
+        self.reports: set[str] = set()
+        """Nodes whose own report of fault `clock` stands (it is retained)."""
         self.speakers = {id: Speaker(self, id) for id in self.settings.nodes}
         self._task: asyncio.Task[None] | None = None
 
@@ -261,10 +266,10 @@ class Ward:
 
     async def quiet(self) -> None:
         """Until nothing moves any more without time."""
-        await settle()
+        await settle(8)
         while self.store.under_way:
-            await asyncio.sleep(0.0005)
-            await settle()
+            await asyncio.sleep(0.0002)
+            await settle(8)
 
     async def wait(self, seconds: float) -> None:
         """Let time pass, in silence."""
@@ -275,7 +280,7 @@ class Ward:
             if not due or min(due) > end:
                 break
             await self.clock.advance(max(0.0, min(due) - self.clock.mono))
-        await self.clock.advance(end - self.clock.mono)
+        self.clock._move_to(end)
         await self.quiet()
 
     async def pass_time(self, seconds: float, step: float = 10.0) -> None:
