@@ -18,7 +18,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "live": ("Trực tiếp", "Live"),
     "connecting": ("Đang kết nối…", "Connecting…"),
     "lost": ("Mất kết nối", "Connection lost"),
-    "lost-since": ("Số liệu dưới đây từ lúc {at}", "What you see is from {at}"),
+    "lost-since": ("Mất kết nối: số liệu trên trang là của lúc {at}", "Connection lost: what you see is from {at}"),
     "noscript": (
         "Trang này cần JavaScript để tự cập nhật; tải lại trang để xem tình trạng mới nhất.",
         "This page needs JavaScript to update by itself; reload it for the latest state.",
@@ -42,7 +42,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "on-air-now": ("Đang phát", "On air"),
     "next-broadcast": ("Sắp phát", "Next broadcast"),
     "nothing-next": ("Không có trong 24 giờ tới", "Nothing in the next 24 hours"),
-    "all-well": ("Mọi thứ bình thường", "All is well"),
+    "none-missing": ("Không thiếu cụm loa nào", "None is missing"),
     # air
     "on-air": ("Đang phát sóng", "On air now"),
     "silence": ("Không có chương trình nào đang phát.", "Nothing is on air."),

@@ -9,6 +9,8 @@ from typing import Any
 
 WIDTH = 1000.0
 MARGIN = 48.0
+LETTER = (12.0, 28.0)
+"""Width and height of a letter at the size that phones get."""
 LEAST_HEIGHT = 300.0
 MOST_HEIGHT = 560.0
 
@@ -24,11 +26,16 @@ class Dot:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A commune's name, above the middle of its nodes."""
+    """A commune's name: the middle of its base line."""
 
     x: float
     y: float
     text: str
+
+    @property
+    def reach(self) -> float:
+        """Half its width, about."""
+        return len(self.text) * LETTER[0] / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +53,35 @@ def sketch(communes: Sequence[dict[str, Any]]) -> Sketch | None:
         return None
     frame = _Frame.around(placed)
     dots = {node["id"]: Dot(*frame.at(node), node) for node in placed}
-    labels = [_label(commune, dots) for commune in communes]
-    return Sketch(WIDTH, frame.height, tuple(dots.values()), tuple(label for label in labels if label is not None))
+    return Sketch(WIDTH, frame.height, tuple(dots.values()), _labels(communes, dots))
 
 
 def _known(node: dict[str, Any]) -> bool:
     return node["place"]["lat"] is not None and node["place"]["lon"] is not None
 
 
-def _label(commune: dict[str, Any], dots: dict[str, Dot]) -> Label | None:
-    mine = [dots[node["id"]] for node in commune["nodes"] if node["id"] in dots]
-    if not mine:
-        return None
-    middle = sum(dot.x for dot in mine) / len(mine)
-    return Label(round(middle, 1), round(min(dot.y for dot in mine) - 24, 1), commune["name"])
+def _labels(communes: Sequence[dict[str, Any]], dots: dict[str, Dot]) -> tuple[Label, ...]:
+    """Each name above its nodes, or below them where it would cover something."""
+    taken = [(dot.x, dot.y) for dot in dots.values()]
+    labels: list[Label] = []
+    for commune in communes:
+        mine = [dots[node["id"]] for node in commune["nodes"] if node["id"] in dots]
+        if mine:
+            label = min(_places(mine, commune["name"]), key=lambda each: _covered(each, taken))
+            taken += [(label.x + label.reach * share, label.y) for share in (-1, -0.5, 0, 0.5, 1)]
+            labels.append(label)
+    return tuple(labels)
+
+
+def _places(mine: Sequence[Dot], name: str) -> tuple[Label, Label]:
+    middle = round(sum(dot.x for dot in mine) / len(mine), 1)
+    above, below = min(dot.y for dot in mine) - 24, max(dot.y for dot in mine) + 38
+    return Label(middle, round(above, 1), name), Label(middle, round(below, 1), name)
+
+
+def _covered(label: Label, taken: Sequence[tuple[float, float]]) -> int:
+    """How many dots and names lie where `label` would be written."""
+    return sum(abs(x - label.x) < label.reach + 8 and -LETTER[1] < y - label.y < 8 for x, y in taken)
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,10 +188,13 @@ def test_a_lost_connection_is_said_and_what_was_missed_is_made_up_for(
     connection = page.locator("#connection")
     expect(connection).to_have_attribute("data-state", "lost")
     expect(connection).to_have_text("Mất kết nối")
+    expect(page.locator("#lost-note")).to_be_visible()
+    expect(page.locator("#lost-note")).to_have_text("Mất kết nối: số liệu trên trang là của lúc 08:00:00")
     page.screenshot(path=screens / "lost-desktop-vi.png")
     served.do(served.district.broken("na-meo-03", minutes_ago=0))
     served.start()
     expect(connection).to_have_attribute("data-state", "live")
+    expect(page.locator("#lost-note")).to_be_hidden()
     expect(page.locator("#incident-1")).to_contain_text("Bộ khuếch đại không ra tiếng")
     assert page.evaluate("window.sameDocument") is True
 

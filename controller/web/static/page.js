@@ -8,6 +8,7 @@ const RETRY_MS = 2000;
 
 const words = JSON.parse(document.body.dataset.words);
 const connection = document.getElementById("connection");
+const note = document.getElementById("lost-note");
 const parts = [...document.querySelectorAll(".part")].map((element) => ({
   element,
   topics: element.dataset.topics.split(" "),
@@ -89,14 +90,13 @@ document.addEventListener("htmx:before:swap", (event) => {
 
 let stream = null;
 let heard = Date.now();
-let lostAt = 0;
 
 function show(state) {
   if (connection.dataset.state === state) return;
   connection.dataset.state = state;
   document.body.classList.toggle("lost", state === "lost");
   connection.querySelector(".label").textContent = connection.dataset[state];
-  connection.title = state === "lost" ? connection.dataset.since.replace("{at}", hour.format(lostAt)) : "";
+  if (state === "lost") put(note, note.dataset.text.replace("{at}", hour.format(now())));
 }
 
 function alive(event) {
@@ -105,11 +105,6 @@ function alive(event) {
   offset = Date.parse(told.now) - heard;
   show("live");
   return told;
-}
-
-function lost() {
-  if (connection.dataset.state !== "lost") lostAt = now();
-  show("lost");
 }
 
 function connect() {
@@ -122,7 +117,7 @@ function connect() {
     changed(["nodes"]); // "last heard of" moves on even when nothing else does
   });
   stream.addEventListener("error", () => {
-    lost();
+    show("lost");
     // A refused stream is given up by the browser; a broken one it retries by itself.
     if (stream.readyState === EventSource.CLOSED) setTimeout(connect, RETRY_MS);
   });
@@ -131,7 +126,7 @@ function connect() {
 function watch() {
   tick();
   if (Date.now() - heard > SILENT_MS) {
-    lost();
+    show("lost");
     connect(); // half-open: the network went away without a word
   }
 }
