@@ -46,14 +46,14 @@ class Deadlines(Generic[K]):
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else NEVER
 
-    def past(self, mono: float) -> list[K]:
-        """Take the keys whose deadline has come, earliest first."""
-        keys = []
+    def past(self, mono: float) -> list[tuple[float, K]]:
+        """Take what has come: (deadline, key), earliest first."""
+        taken = []
         while self.next <= mono:
-            _, _, key = heapq.heappop(self._heap)
+            when, _, key = heapq.heappop(self._heap)
             del self._at[key]
-            keys.append(key)
-        return keys
+            taken.append((when, key))
+        return taken
 
     async def wait(self, clock: Clock) -> None:
         """Until the earliest deadline has come, or an earlier one was set."""

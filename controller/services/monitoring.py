@@ -40,6 +40,9 @@ Order = Callable[[str, Wish, dict[str, Any]], Awaitable[str]]
 BROKER_LOST_S = 60.0
 """Without the broker for this long the centre itself is broken."""
 STORE_AGAIN_S = 5.0
+STALLED_S = 5.0
+"""Later than this for a deadline, the controller itself was not running; what nodes said meanwhile is still to
+be read, and is not silence."""
 KEEP_EVERY_S = 600.0
 """How often what is only good to look at (metrics, last heard) is written down."""
 
@@ -142,12 +145,17 @@ class Monitoring:
     async def on_bus_up(self, mono: float) -> None:
         """Connected: from now on, after a grace, silence is the nodes' own."""
         self._deaf_from = None
-        self._listening_from = mono + self._grace_s
+        self._listen_from(mono)
         self._deadlines.set(_REPORTS, self._listening_from)
         for health in self._nodes.values():
             health.watches.doubt_reports()
             self._watch(health)
         await self._settle_if(True)
+
+    def _listen_from(self, mono: float) -> None:
+        """Silence counts again, after a grace."""
+        if self._deaf_from is None:
+            self._listening_from = mono + Patience(self._settings.site.heartbeat_s).grace_s
 
     async def on_bus_down(self, reason: str, mono: float) -> None:
         """Deaf: nothing is judged until the broker is back."""
@@ -155,10 +163,6 @@ class Monitoring:
         if self._deaf_from is None:
             self._deaf_from = mono
             self._deadlines.set(_BROKER, mono + BROKER_LOST_S)
-
-    @property
-    def _grace_s(self) -> float:
-        return Patience(self._settings.site.heartbeat_s).grace_s
 
     @property
     def _broker_lost(self) -> bool:
@@ -286,6 +290,7 @@ class Monitoring:
         if incident.scope == NODE and (health := self._nodes.get(incident.subject)):
             health.watches.set_repaired(incident.cause, True)
             self._orders.put_nowait((incident.subject, "selftest", {}))
+            await self._settle_if(self._note(health, True))
         return incident
 
     async def _by_person(
@@ -326,7 +331,10 @@ class Monitoring:
                 log.error("health not stored, trying again", reason=str(error))
 
     async def _tick(self, mono: float) -> None:
-        for key in self._deadlines.past(mono):
+        past = self._deadlines.past(mono)
+        if any(mono - when > STALLED_S and key in self._nodes for when, key in past):
+            self._listen_from(mono)
+        for _, key in past:
             if key in self._nodes:
                 self._judge(self._nodes[key], mono)
             elif key == _REPORTS:
@@ -417,6 +425,11 @@ class Monitoring:
             self._on_outbox()
         if outcome.changes:
             self._changes.notify("incidents")
+        untrue = {change.incident for change in outcome.changes if change.transition == "unverified"}
+        for case in self._cases.values() if untrue else ():
+            if case.incident.id in untrue and (health := self._nodes.get(case.incident.subject)):
+                health.watches.set_repaired(case.incident.cause, False)
+                self._touched.add(health.node)
         self._changes.notify("nodes")
 
     def _scene(self, mono: float) -> Scene:

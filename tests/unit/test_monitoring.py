@@ -430,6 +430,31 @@ async def test_the_view_says_what_is_known_of_a_node() -> None:
         assert (view.boot, view.metrics["batt_v"], view.metrics["clock.synced"]) == ("b1", 13.1, True)
 
 
+async def test_a_persons_word_that_proved_untrue_counts_no_more() -> None:
+    async with Ward() as ward:
+        await ward.all_born()
+        await ward["c1-1"].beat(line_z_ohm=2.0)
+        await ward.pass_time(30)
+        (incident,) = await ward.open()
+        await ward.monitoring.repaired(incident.id, "lan", "")
+        await ward.pass_time(31 * 60)
+        ward["c1-1"].metrics["line_z_ohm"] = 8.0
+        await ward.pass_time(60)
+        assert [each.state for each in await ward.open()] == [IncidentState.ACKNOWLEDGED]
+
+
+async def test_a_controller_that_stood_still_does_not_blame_the_nodes() -> None:
+    """Stopped by the system for minutes: what nodes sent meanwhile is still in the queue when it wakes."""
+    async with Ward() as ward:
+        await ward.all_born()
+        ward.clock._move_to(ward.clock.mono + 300)
+        await ward.wait(0)
+        await ward.wait(1)
+        assert {view.liveness for view in ward.monitoring.view().values()} == {Liveness.ONLINE}
+        await ward.pass_time(600)
+        assert await ward.incidents() == []
+
+
 async def test_an_idle_network_writes_nothing() -> None:
     async with Ward() as ward:
         await ward.all_born()
