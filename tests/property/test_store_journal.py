@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
+from functools import cache
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import Engine
 
 from controller.adapters.store import schema
 from controller.adapters.store.engine import make_engine
@@ -21,11 +24,24 @@ T0 = datetime(2026, 11, 23, 1, 0, tzinfo=UTC)
 
 @contextmanager
 def transaction() -> Iterator[SqlTx]:
+    """On an empty database; nothing is kept."""
+    with database().connect() as connection:
+        yield SqlTx(connection)
+        connection.rollback()
+
+
+@cache
+def database() -> Engine:
     engine = make_engine("sqlite://")
     with engine.begin() as connection:
         schema.metadata.create_all(connection)
-        yield SqlTx(connection)
-    engine.dispose()
+    return engine
+
+
+@pytest.fixture(scope="module", autouse=True)
+def disposed() -> Iterator[None]:
+    yield
+    database().dispose()
 
 
 class Model:
