@@ -8,14 +8,20 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import rich_utils
 
 from controller.commands import air, base, demo, enroll, ledger, listen, plan, run, simulate, state
-from controller.commands.words import t
+from controller.commands.words import language, t
 
 EPILOG = t(
     "Exit status: 0 fine, 1 problems or failure, 2 wrong usage, 3 no controller is running. "
     "Language: LOA_LANG, LC_ALL or LANG (vi, en)."
 )
+
+if language() == "vi":
+    _typer_words = ("OPTIONS_PANEL_TITLE", "ARGUMENTS_PANEL_TITLE", "COMMANDS_PANEL_TITLE", "ERRORS_PANEL_TITLE")
+    for _name in (*_typer_words, "DEFAULT_STRING", "REQUIRED_LONG_STRING", "RICH_HELP"):
+        setattr(rich_utils, _name, t(getattr(rich_utils, _name)))
 
 app = typer.Typer(
     name="loa",

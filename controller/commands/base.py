@@ -42,7 +42,7 @@ ConfigOption = Annotated[
 ]
 FolderArgument = Annotated[
     Path | None,
-    typer.Argument(metavar="[DIR]", help=t("The configuration folder; the same as --config."), show_default=False),
+    typer.Argument(metavar="DIR", help=t("The configuration folder; the same as --config."), show_default=False),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help=t("Print data as JSON."))]
 ToOption = Annotated[

@@ -28,7 +28,7 @@ KEYS_FOLDER = "keys"
 
 
 NodeArgument = Annotated[
-    str | None, typer.Argument(metavar="[NODE]", help=t("A node of config/nodes.yaml."), show_default=False)
+    str | None, typer.Argument(metavar="NODE", help=t("A node of config/nodes.yaml."), show_default=False)
 ]
 AllOption = Annotated[
     Path | None,

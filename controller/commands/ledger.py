@@ -68,7 +68,7 @@ def _went(line: Any) -> str:
 
 def why(
     occurrence: Annotated[str, typer.Argument(metavar="OCCURRENCE", help=t("As loa log shows it: broadcast@time."))],
-    node: Annotated[str | None, typer.Argument(metavar="[NODE]", show_default=False)] = None,
+    node: Annotated[str | None, typer.Argument(metavar="NODE", show_default=False)] = None,
     config: ConfigOption = CONFIG,
     as_json: JsonOption = False,
 ) -> None:

@@ -30,7 +30,7 @@ SHOWN = 160
 
 
 TopicArgument = Annotated[
-    str, typer.Argument(metavar="[TOPIC]", help=t("Below the root, as up/na-meo-01/#; everything if not given."))
+    str, typer.Argument(metavar="TOPIC", help=t("Below the root, as up/na-meo-01/#; everything if not given."))
 ]
 CountOption = Annotated[int, typer.Option("--count", min=0, help=t("End after so many messages; 0: with Ctrl-C only."))]
 

@@ -1,1 +1,247 @@
-CATALOGUE: dict[str, str] = {}
+"""The terminal's texts in Vietnamese, by their English originals. Vocabulary: docs/architecture.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+CATALOGUE: Mapping[str, str] = {
+    # --- the command itself
+    "Loa: announcements on time on every loudspeaker, and every fault told within seconds.": (
+        "Loa: thông báo đúng giờ trên mọi cụm loa, hỏng ở đâu biết ngay trong vài giây."
+    ),
+    "Exit status: 0 fine, 1 problems or failure, 2 wrong usage, 3 no controller is running. "
+    "Language: LOA_LANG, LC_ALL or LANG (vi, en).": (
+        "Mã kết thúc: 0 tốt, 1 có lỗi, 2 dùng sai cách, 3 bộ điều khiển không chạy. "
+        "Ngôn ngữ: LOA_LANG, LC_ALL hoặc LANG (vi, en)."
+    ),
+    "Plan and check": "Lập lịch và kiểm tra",
+    "On air": "Phát sóng",
+    "State and repair": "Tình trạng và sửa chữa",
+    "Running it": "Vận hành",
+    "Example": "Ví dụ",
+    "Options": "Tùy chọn",
+    "Arguments": "Tham số",
+    "Commands": "Lệnh",
+    "Error": "Lỗi",
+    "[default: {}]": "[mặc định: {}]",
+    "[required]": "[bắt buộc]",
+    "Try [blue]'{command_path} {help_option}'[/] for help.": "Xem hướng dẫn: [blue]{command_path} {help_option}[/]",
+    "Validate everything, listen to all audio, print all problems.": (
+        "Kiểm tra toàn bộ cấu hình, nghe thử mọi tệp âm thanh, in ra mọi lỗi."
+    ),
+    "What will sound where and when.": "Sẽ phát gì, ở đâu, lúc nào.",
+    "Speak a text now.": "Đọc ngay một văn bản.",
+    "Play an audio file now.": "Phát ngay một tệp âm thanh.",
+    "Silence what sounds now.": "Dừng những gì đang phát.",
+    "What was really heard on one day.": "Nhật ký phát sóng của một ngày: thực tế đã nghe được gì.",
+    "The whole story of one airing: why it did or did not play.": (
+        "Toàn bộ diễn biến của một lần phát: vì sao đã phát hoặc không phát."
+    ),
+    "The whole on one screen.": "Tình trạng chung trên một màn hình.",
+    "Every node: alive, playing, its faults.": "Từng cụm loa: có liên lạc không, đang phát gì, lỗi gì.",
+    "What is broken and what to do about it.": "Đang hỏng gì và cần làm gì.",
+    "Take an incident: reminders stop.": "Nhận xử lý một sự cố: thôi nhắc lại.",
+    "Say that it is mended.": "Báo đã sửa xong.",
+    "Let a node test its own parts.": "Cho một cụm loa tự kiểm tra.",
+    "The service.": "Chạy bộ điều khiển.",
+    "Give a node its credentials.": "Cấp tài khoản cho một cụm loa.",
+    "Decoded, verified messages as they pass.": "Theo dõi các bản tin đi qua, đã giải mã và xác thực.",
+    "Nodes in software, against any broker.": "Chạy các cụm loa mô phỏng.",
+    "Break a part of a simulated node.": "Làm hỏng một bộ phận của cụm loa mô phỏng.",
+    "Mend a part of a simulated node.": "Sửa một bộ phận của cụm loa mô phỏng.",
+    "A whole network on this machine.": "Chạy thử cả mạng lưới ngay trên máy này.",
+    "The keys that sign what nodes obey.": "Các khóa ký lệnh mà cụm loa tuân theo.",
+    "this should not have happened: {error}; details are in {file}": (
+        "lỗi không lường trước: {error}; chi tiết ghi trong {file}"
+    ),
+    # --- options
+    "The configuration folder; ./config if not given.": "Thư mục cấu hình; mặc định là ./config.",
+    "The configuration folder.": "Thư mục cấu hình.",
+    "The configuration folder; the same as --config.": "Thư mục cấu hình, như --config.",
+    "Print data as JSON.": "In dữ liệu dạng JSON.",
+    "A commune, zone or node; may be given several times.": "Xã, vùng hoặc cụm loa; có thể ghi nhiều lần.",
+    "What to say, in Vietnamese with its diacritics.": "Nội dung cần đọc, tiếng Việt có dấu.",
+    "An audio file: WAV, MP3, OGG, Opus, FLAC, M4A.": "Tệp âm thanh: WAV, MP3, OGG, Opus, FLAC, M4A.",
+    "Volume, 0 to 100.": "Âm lượng, từ 0 đến 100.",
+    "A local day; today if not given.": "Một ngày; mặc định là hôm nay.",
+    "A line for every node.": "Một dòng cho mỗi cụm loa.",
+    "As loa log shows it: broadcast@time.": "Mã lần phát như trong loa log: chương-trình@giờ.",
+    "First local day, as 2026-11-25; now if not given.": "Ngày đầu tiên, như 2026-11-25; mặc định là từ bây giờ.",
+    "How many days.": "Số ngày.",
+    "What this node plays only.": "Chỉ những gì cụm loa này phát.",
+    "table for people, json for programs.": "table cho người đọc, json cho chương trình.",
+    "Closed ones of the last 30 days too.": "Kể cả sự cố đã đóng trong 30 ngày qua.",
+    "Number of the incident, see loa incidents.": "Số của sự cố, xem loa incidents.",
+    "Who says so; you, if not given.": "Người báo; mặc định là bạn.",
+    "What was done.": "Đã làm gì.",
+    "A node of config/nodes.yaml.": "Một cụm loa trong config/nodes.yaml.",
+    "Every node that is not enrolled yet, a file for each.": "Mọi cụm loa chưa được cấp, mỗi cụm một tệp.",
+    "Where to write the node's file; NODE.json if not given.": "Ghi tệp của cụm loa vào đâu; mặc định là NODE.json.",
+    "Enrol again: a new password, the old one ends.": "Cấp lại: mật khẩu mới, mật khẩu cũ hết hiệu lực.",
+    "Make a second key. Enrol the nodes again, then let it sign: loa keys use KID": (
+        "Tạo khóa thứ hai. Cấp lại cho các cụm loa, rồi cho khóa đó ký: loa keys use KID"
+    ),
+    "Let a key sign, from the controller's next start.": "Cho một khóa ký, từ lần khởi động sau của bộ điều khiển.",
+    "Forget a key that no longer signs.": "Bỏ một khóa không còn dùng để ký.",
+    "Below the root, as up/na-meo-01/#; everything if not given.": "Chủ đề, như up/na-meo-01/#; mặc định là tất cả.",
+    "End after so many messages; 0: with Ctrl-C only.": "Kết thúc sau chừng này bản tin; 0: chỉ khi bấm Ctrl-C.",
+    "Files that loa enroll wrote; if not given, nodes are enrolled.": (
+        "Thư mục các tệp do loa enroll ghi; nếu bỏ trống thì cấp mới."
+    ),
+    "How many nodes; 0: all.": "Số cụm loa; 0: tất cả.",
+    "Where the nodes keep what a node keeps.": "Nơi các cụm loa lưu dữ liệu của mình.",
+    "So many nodes write what they play as heard.wav.": "Chừng này cụm loa ghi những gì phát ra vào heard.wav.",
+    "The control socket of the simulated nodes.": "Socket điều khiển các cụm loa mô phỏng.",
+    "A fault's code, as amplifier or line-open.": "Mã lỗi, như amplifier hoặc line-open.",
+    "End by itself, as 60s or 5m; with Ctrl-C if not given.": (
+        "Tự kết thúc sau, như 60s hoặc 5m; bỏ trống thì bấm Ctrl-C."
+    ),
+    "Write the summary there as JSON.": "Ghi tóm tắt vào tệp này dạng JSON.",
+    "The page's port, or the next free one.": "Cổng của trang web; nếu bận thì lấy cổng trống kế tiếp.",
+    # --- what can go wrong
+    "{count} problem(s) in {folder}": "{count} lỗi trong {folder}",
+    "no controller is running on {config}; start it with: loa run": (
+        "bộ điều khiển của {config} không chạy; khởi động bằng lệnh: loa run"
+    ),
+    "the controller is starting or stopping; try again in a moment": (
+        "bộ điều khiển đang khởi động hoặc đang dừng; chờ một lát rồi thử lại"
+    ),
+    "the controller at {url} does not answer: {error}": "bộ điều khiển tại {url} không trả lời: {error}",
+    "a controller runs on {folder} already": "đã có bộ điều khiển đang chạy với {folder}",
+    "{file} is for the user who runs the controller only": "{file} chỉ dành cho người dùng đang chạy bộ điều khiển",
+    "nothing is recorded yet: {place} is not there": "chưa có gì được ghi: không thấy {place}",
+    "'{text}' is not a date; write it as 2026-11-25": "'{text}' không phải là ngày; hãy viết như 2026-11-25",
+    "'{text}' is not a length of time; write it as 60s or 5m": (
+        "'{text}' không phải là khoảng thời gian; hãy viết như 60s hoặc 5m"
+    ),
+    "there is nothing to say: the text is empty": "không có gì để đọc: văn bản trống",
+    "{file} is not a file": "{file} không phải là tệp",
+    "say where: --to COMMUNE, ZONE or NODE; --to all for everywhere": (
+        "cần nói rõ phát ở đâu: --to XÃ, VÙNG hoặc CỤM LOA; --to all cho tất cả"
+    ),
+    "unknown node '{node}'": "không có cụm loa '{node}'",
+    " (did you mean '{near}'?)": " (có phải '{near}' không?)",
+    "name one node, or use --all FOLDER": "hãy ghi tên một cụm loa, hoặc dùng --all THƯ-MỤC",
+    "{node} is enrolled already; --force gives it a new password and ends the old one": (
+        "{node} đã được cấp tài khoản; thêm --force để cấp mật khẩu mới và bỏ mật khẩu cũ"
+    ),
+    "mqtt.port is 0, a free port at every start: give it a fixed one in site.yaml first": (
+        "mqtt.port là 0, mỗi lần chạy một cổng khác: hãy đặt cổng cố định trong site.yaml trước"
+    ),
+    "nodes cannot connect to 0.0.0.0: set mqtt.host and http.public_url to this machine's address": (
+        "cụm loa không thể kết nối tới 0.0.0.0: đặt mqtt.host và http.public_url là địa chỉ của máy này"
+    ),
+    "all these nodes are enrolled elsewhere; name the folder with their files: --enrolments DIR": (
+        "các cụm loa này đã được cấp ở nơi khác; hãy chỉ thư mục chứa tệp của chúng: --enrolments DIR"
+    ),
+    "no simulator answers at {control}: {error}": "không có cụm loa mô phỏng nào trả lời tại {control}: {error}",
+    "{count} people listen already": "đã có {count} người đang theo dõi",
+    "no connection: {reason}": "mất kết nối: {reason}",
+    "{count} broadcast(s) are left out: their audio is refused": (
+        "{count} chương trình bị bỏ ra vì âm thanh không dùng được"
+    ),
+    "warning: {text}": "cảnh báo: {text}",
+    # --- answers
+    "{folder} is fine: {nodes} nodes, {broadcasts} broadcasts.": (
+        "{folder} không có lỗi: {nodes} cụm loa, {broadcasts} chương trình."
+    ),
+    "Nothing is planned.": "Chưa có lịch phát nào.",
+    "listening to the audio": "đang nghe thử âm thanh",
+    "rendering and sending to the nodes ...": "đang chuẩn bị âm thanh và gửi tới các cụm loa ...",
+    "{id}: starts at {start} on {count} node(s).": "{id}: phát lúc {start} trên {count} cụm loa.",
+    "How it went: loa why {id}": "Xem kết quả: loa why {id}",
+    "Stopped: {what}": "Đã dừng: {what}",
+    "nothing was sounding": "không có gì đang phát",
+    "Nothing was due on {date}.": "Ngày {date} không có lịch phát.",
+    "No open incidents.": "Không có sự cố nào đang mở.",
+    "Incident {id}: acknowledged.": "Sự cố {id}: đã nhận xử lý.",
+    "Incident {id}: repair noted. It closes when the node's own measurements are good again.": (
+        "Sự cố {id}: đã ghi nhận sửa xong. Sự cố sẽ đóng khi số đo của cụm loa tốt trở lại."
+    ),
+    "{node}: self-test ordered; its result comes as a journal entry.": (
+        "{node}: đã ra lệnh tự kiểm tra; kết quả sẽ có trong nhật ký cụm loa."
+    ),
+    "written: {path}": "đã ghi: {path}",
+    "Every node is enrolled already.": "Mọi cụm loa đều đã được cấp tài khoản.",
+    "Bring the file to the node and delete it here: whoever has it can speak as that node.": (
+        "Hãy chép tệp vào cụm loa rồi xóa ở đây: ai có tệp này đều có thể mạo danh cụm loa đó."
+    ),
+    "A simulated node runs with it: loa simulate --enrolments {folder}": (
+        "Chạy cụm loa mô phỏng bằng tệp này: loa simulate --enrolments {folder}"
+    ),
+    "signs": "đang ký",
+    "valid, does not sign": "còn hiệu lực, không ký",
+    "From the next start of the controller {kid} signs.": "Từ lần khởi động sau, bộ điều khiển ký bằng khóa {kid}.",
+    " (retained)": " (lưu lại)",
+    "done": "xong",
+    # --- columns and states
+    "time": "giờ",
+    "length": "thời lượng",
+    "broadcast": "chương trình phát",
+    "where": "nơi",
+    "nodes": "cụm loa",
+    "node": "cụm loa",
+    "commune": "xã",
+    "name": "tên",
+    "state": "trạng thái",
+    "last heard": "liên lạc cuối",
+    "playing": "đang phát",
+    "faults": "lỗi",
+    "next": "sắp phát",
+    "on air now": "đang phát",
+    "open incidents": "sự cố đang mở",
+    "configuration": "cấu hình",
+    "how it went": "kết quả",
+    "since": "từ lúc",
+    "what": "sự cố",
+    "severity": "mức độ",
+    "messages": "tin đã gửi",
+    "what to do": "việc cần làm",
+    "explained by": "do sự cố",
+    "critical": "nguy cấp",
+    "online": "có liên lạc",
+    "suspect": "nghi mất liên lạc",
+    "offline": "mất liên lạc",
+    "unknown": "chưa rõ",
+    "heard": "nghe được",
+    "unverified": "chưa kiểm chứng",
+    "sounding": "đang phát",
+    "pending": "chờ phát",
+    "failed": "hỏng",
+    "skipped": "bỏ qua",
+    "cancelled": "đã hủy",
+    # --- demo
+    "starting ...": "đang khởi động ...",
+    "ending ...": "đang kết thúc ...",
+    "the page: {url}": "trang theo dõi: {url}",
+    "port {port} is taken: the page is at {other}": "cổng {port} đã bị chiếm: trang theo dõi ở cổng {other}",
+    "the configuration, which you may edit while it runs: {folder}": "cấu hình, có thể sửa khi đang chạy: {folder}",
+    "{online} of {total} nodes are online": "{online}/{total} cụm loa có liên lạc",
+    "{online}/{total} nodes online · {incidents} incidents · {alerts} alerts": (
+        "{online}/{total} cụm loa có liên lạc · {incidents} sự cố · {alerts} tin báo"
+    ),
+    "the power of {name} fails ({count} nodes)": "{name} mất điện ({count} cụm loa)",
+    "the amplifier dies": "hỏng tăng âm",
+    "the loudspeaker line is cut": "đứt đường loa",
+    "broken on purpose": "cố ý làm hỏng",
+    "announcement to all nodes at {start}: {words}": "phát thông báo trên mọi cụm loa lúc {start}: {words}",
+    "heard by {heard} of {total} nodes": "{heard}/{total} cụm loa đã phát và nghe được",
+    "incident {id}": "sự cố {id}",
+    "{seconds} s after it broke": "{seconds} giây sau khi hỏng",
+    "mail to {name}": "thư gửi {name}",
+    "message to {name}": "tin nhắn gửi {name}",
+    "All three are known and told. The page: {url}": "Cả ba sự cố đã được phát hiện và báo tin. Trang theo dõi: {url}",
+    "the last state could not be read: {error}": "không đọc được trạng thái cuối: {error}",
+    "Summary": "Tóm tắt",
+    "heard the announcement": "nghe được thông báo",
+    "{heard} of {nodes} nodes": "{heard}/{nodes} cụm loa",
+    "first word after the start of the demo": "từ lúc khởi động tới tiếng đầu tiên",
+    "start skew, first to last node": "lệch giờ phát giữa cụm đầu và cụm cuối",
+    "{count} message(s)": "{count} tin báo",
+    "flagged after {seconds}": "phát hiện sau {seconds}",
+    "alerts that arrived": "tin báo đã tới nơi",
+    "not as promised": "chưa đạt như đã hứa",
+    "only {heard} of {nodes} nodes heard the announcement": "chỉ {heard}/{nodes} cụm loa nghe được thông báo",
+    "{cause}: no incident": "{cause}: chưa phát hiện sự cố",
+    "{cause}: nobody was told": "{cause}: chưa báo cho ai",
+}

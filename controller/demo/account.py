@@ -29,11 +29,17 @@ class Account:
     nodes: int
     heard: int
     start_skew_ms: int | None
+    broken: frozenset[str]
+    """Nodes and communes that the demo broke."""
     fault_to_flag_ms: Mapping[str, int]
     incidents: tuple[Json, ...]
     alerts_sent: int
     first_word_s: float | None
     """From the demo's start to the announcement's first sample."""
+
+    def delay_ms(self, incident: Json) -> int | None:
+        """From the fault to this incident; None when the demo did not cause it."""
+        return self.fault_to_flag_ms.get(incident["cause"]) if incident["subject"] in self.broken else None
 
     def as_json(self) -> dict[str, Any]:
         """As `--json` writes it."""
@@ -67,6 +73,7 @@ def account(
         nodes=nodes,
         heard=sum(line["heard"] == "heard" for line in lines),
         start_skew_ms=_ms(starts[0], starts[-1]) if starts else None,
+        broken=frozenset(each.subject for each in breaks),
         fault_to_flag_ms={
             each.cause: _ms(each.at, datetime.fromisoformat(flagged[each.cause]["opened_at"]))
             for each in breaks

@@ -48,7 +48,7 @@ class Screen:
 
     def flagged(self, incident: Json, after_s: float | None) -> None:
         self._incidents += 1
-        title = escape(f"{incident['subject_name']}: {pick(incident['title'])}")
+        title = escape(named(incident))
         delay = (
             f" [dim]({t('{seconds} s after it broke', seconds=f'{after_s:.1f}')})[/dim]" if after_s is not None else ""
         )
@@ -95,15 +95,25 @@ class Screen:
         grid.add_row(t("first word after the start of the demo"), _seconds(found.first_word_s))
         skew = "-" if found.start_skew_ms is None else f"{found.start_skew_ms} ms"
         grid.add_row(t("start skew, first to last node"), skew)
-        for cause, milliseconds in found.fault_to_flag_ms.items():
-            grid.add_row(t("from fault to incident: {cause}", cause=t(cause)), _seconds(milliseconds / 1000))
         for each in found.incidents:
-            told = t("{count} message(s)", count=each["messages"]["sent"])
-            grid.add_row(t("incident {id}", id=each["id"]), f"{each['subject_name']}: {pick(each['title'])}, {told}")
+            grid.add_row(t("incident {id}", id=each["id"]), _told(each, found))
         grid.add_row(t("alerts that arrived"), str(found.alerts_sent))
         self._console.print(grid)
         for text in missing:
             self._console.print(f"[red]{t('not as promised')}:[/red] {escape(text)}")
+
+
+def named(incident: Json) -> str:
+    """Where and what, as people say it."""
+    commune = f"{incident['place']['commune_name']}, " if incident["place"] else ""
+    return f"{commune}{incident['subject_name']}: {pick(incident['title'])}"
+
+
+def _told(incident: Json, found: Account) -> str:
+    told = t("{count} message(s)", count=incident["messages"]["sent"])
+    after = found.delay_ms(incident)
+    flagged = "" if after is None else t("flagged after {seconds}", seconds=_seconds(after / 1000)) + ", "
+    return escape(f"{named(incident)}: {flagged}{told}")
 
 
 def _seconds(value: float | None) -> str:

@@ -31,11 +31,20 @@ class Plot(NamedTuple):
 
 
 def plot(settings: Settings) -> Plot:
-    """Three communes: the largest loses its power. DemoError when there are not enough."""
+    """Three communes: the largest loses its power, another technician's has the broken amplifier. DemoError when
+    there are not enough."""
     communes = sorted((zone for zone in settings.zones.values() if zone.is_commune), key=lambda zone: -len(zone.nodes))
     if len(communes) < 3 or len(communes[0].nodes) < 3:
         raise DemoError("the demo needs three communes, one of them with three nodes")
-    return Plot(amplifier=communes[1].nodes[0], line=communes[2].nodes[0], power=communes[0].id)
+    power, *others = communes
+    others.sort(key=lambda zone: _technicians(settings, zone.id) == _technicians(settings, power.id))
+    amplifier, line = others[0], others[-1]
+    return Plot(amplifier=amplifier.nodes[0], line=line.nodes[0], power=power.id)
+
+
+def _technicians(settings: Settings, commune: str) -> frozenset[str]:
+    people = settings.alerts.people
+    return frozenset(one.id for one in people if not one.communes or commune in one.communes)
 
 
 class Story:
