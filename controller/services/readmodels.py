@@ -175,10 +175,16 @@ def messages(rows: Sequence[OutboxRow]) -> Plain:
     }
 
 
-def work_order(order: WorkOrder | None) -> Plain | None:
+def work_order(order: WorkOrder | None, names: Mapping[str, str]) -> Plain | None:
+    """`names`: the people of config/alerts.yaml by id."""
     if order is None:
         return None
-    return {"assignee": order.assignee, "due_at": iso(order.due_at), "state": order.state}
+    return {
+        "assignee": order.assignee,
+        "assignee_name": names.get(order.assignee, order.assignee),
+        "due_at": iso(order.due_at),
+        "state": order.state,
+    }
 
 
 def history(events: Iterable[IncidentEvent]) -> list[Plain]:

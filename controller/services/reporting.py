@@ -146,6 +146,7 @@ class _Reader:
         self._tx = tx
         self._settings = settings
         self._rules = {rule.code: rule for rule in settings.faults}
+        self._people = {person.id: person.name for person in settings.alerts.people}
         self._now = now
         self._live = live
         self._problems = problems
@@ -240,7 +241,7 @@ class _Reader:
             **shape.incident(row, self._settings, self._rules.get(row.cause)),
             "children": [child.id for child in children],
             "messages": shape.messages(sent),
-            "work_order": shape.work_order(order),
+            "work_order": shape.work_order(order, self._people),
             "history": shape.history(self._tx.incident_events(row.id)),
         }
 

@@ -83,6 +83,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "flapping": ("Chập chờn", "Flapping"),
     "repeat": ("Tái diễn của sự cố {n}", "Repeat of incident {n}"),
     "explained": ("Do sự cố {n} gây ra", "Explained by incident {n}"),
+    "explains": ("Kéo theo {n} sự cố", "Explains {n} incident(s)"),
     "covers": ("Gồm {n} cụm loa", "{n} nodes"),
     "work-order": ("Phiếu sửa chữa", "Work order"),
     "due": ("hạn {at}", "due {at}"),

@@ -127,6 +127,31 @@ def squeezed(html: str) -> str:
     return " ".join(html.split())
 
 
+async def test_what_an_incident_explains_is_told_inside_it_not_beside_it(
+    web: httpx.AsyncClient, place: District
+) -> None:
+    cause = await place.powerless("trung-xuan")
+    child = await place.broken("trung-xuan-01")
+    await place.store.transact(lambda tx: tx.put_incident(replace(child, parent=cause.id)))
+    html = (await web.get("/part/incidents")).text
+    assert html.count("<article") == 1
+    assert f'<li id="incident-{child.id}">' in html
+    assert "Kéo theo 1 sự cố" in html
+    await place.closed(cause)
+    assert (
+        f'<article class="card incident critical" id="incident-{child.id}">' in (await web.get("/part/incidents")).text
+    )
+
+
+async def test_a_page_over_4g_is_a_tenth_of_its_size(web: httpx.AsyncClient, place: District) -> None:
+    await everything_happens(place)
+    async with web.stream("GET", "/part/nodes") as answer:
+        sent = sum([len(chunk) async for chunk in answer.aiter_raw()])
+    plain = await web.get("/part/nodes", headers={"Accept-Encoding": "identity"})
+    assert "content-encoding" not in plain.headers
+    assert sent * 10 < len(plain.content)
+
+
 async def test_no_part_asks_to_be_cached(web: httpx.AsyncClient) -> None:
     for path in ("/", *(f"/part/{name}" for name in PARTS)):
         assert (await web.get(path)).headers["cache-control"] == "no-store"
