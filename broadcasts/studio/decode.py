@@ -7,6 +7,7 @@ that begins "ffconcat" and is called .mp3 would otherwise be opened as a playlis
 
 from __future__ import annotations
 
+import codecs
 import math
 import re
 import stat
@@ -18,7 +19,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from broadcasts.studio import ogg
+from broadcasts.studio import ogg, riff
 from broadcasts.studio.errors import AudioRefused
 from broadcasts.studio.ffmpeg import Ffmpeg, Ran
 from broadcasts.studio.loudness import integrated, meter
@@ -147,9 +148,9 @@ def _unlike_audio(path: Path) -> str:
         head = file.read(512)
     if _is_text(head):
         return f"is a text file, not audio; Loa takes {TAKEN}"
-    if head.startswith(b"OggS"):
-        page = ogg.last_page(path)
-        return "" if page is not None and page.whole else "is cut off: its end is missing; copy or export it again"
+    page = ogg.last_page(path) if head.startswith(b"OggS") else None
+    if (page is not None and not page.whole) or not riff.is_whole(path):
+        return "is cut off: its end is missing; copy or export it again"
     return ""
 
 
@@ -157,7 +158,7 @@ def _is_text(head: bytes) -> bool:
     if any(byte < 32 and byte not in b"\t\n\r\f\x1b" for byte in head):
         return False
     try:
-        head[:-3].decode()
+        codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
         return False
     return True

@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -111,11 +112,9 @@ class Shelf:
     def _clear_stale(self) -> None:
         """What a killed process left; a living one of another process is younger."""
         for bench in self._tmp.iterdir():
-            with suppress(FileNotFoundError, NotADirectoryError):
+            with suppress(FileNotFoundError):
                 if self._now() - bench.stat().st_mtime > _STALE_S:
-                    for left in bench.iterdir():
-                        left.unlink()
-                    bench.rmdir()
+                    shutil.rmtree(bench, ignore_errors=True)
 
 
 def digest(path: Path) -> str:
