@@ -8,6 +8,7 @@ import os
 import random
 import resource
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -61,6 +62,7 @@ class Fleet:
         self.nodes: dict[str, Node] = {}
         self._timelines: dict[str, Timeline] = {}
         self._decoder: Decoder | None = None
+        self._media: Media | None = None
         self.ready = asyncio.Event()
 
     async def run(self) -> None:
@@ -75,7 +77,7 @@ class Fleet:
             executor=executor,
             rng=random.Random(),  # noqa: S311  jitter
         )
-        self._decoder = shared.decoder
+        self._decoder, self._media = shared.decoder, shared.media
         for index, enrolment in enumerate(self._enrolments):
             self._add(enrolment, shared, index)
         try:
@@ -97,6 +99,19 @@ class Fleet:
         elif node not in self._timelines:
             timeline = self._timelines[node] = Timeline(known.folder)
             timeline.open(time.time())
+
+    def skew_ms(self) -> float | None:
+        """How far apart the nodes began what most of them began last; None before two have."""
+        last = [next(reversed(node.started.items())) for node in self.nodes.values() if node.started]
+        if not last:
+            return None
+        common, count = Counter(id for id, _ in last).most_common(1)[0]
+        at = [instant for id, instant in last if id == common]
+        return (max(at) - min(at)).total_seconds() * 1000 if count > 1 else None
+
+    def fetched_mb(self) -> float:
+        """Audio fetched by all nodes together."""
+        return self._media.fetched_bytes / 1e6 if self._media is not None else 0.0
 
     def _add(self, enrolment: Enrolment, shared: Shared, index: int) -> None:
         node = Node(enrolment, self._folder / enrolment.node, shared)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from simulators.speaker import Heard
 
 KEEP = 5000
 """Ids remembered of each kind; a document spans days, so far fewer are ever needed."""
+
+COMPACT_OVER = 256 * 1024
+"""Bytes of `memory.log` from which a boot rewrites it."""
 
 
 @dataclass(slots=True)
@@ -49,7 +53,8 @@ class Memory:
         self.known = Known()
         for line in whole_lines(self._path):
             self._recall(line)
-        self._compact()
+        if self._path.exists() and self._path.stat().st_size > COMPACT_OVER:
+            self._compact()
         return self.known
 
     def unfinished(self) -> list[str]:
@@ -138,5 +143,8 @@ class Memory:
         facts += [{"fault": code, "raised": True} for code in sorted(known.faults)]
         facts += [{"ordered": msgspec.to_builtins(playlist)} for playlist in known.ordered.values()]
         draft = self._path.with_name(self._path.name + ".new")
-        draft.write_bytes(b"".join(msgspec.json.encode(fact) + b"\n" for fact in facts))
+        with draft.open("wb") as file:
+            file.write(b"".join(msgspec.json.encode(fact) + b"\n" for fact in facts))
+            file.flush()
+            os.fsync(file.fileno())
         draft.replace(self._path)
