@@ -12,6 +12,8 @@ from controller.commands import base
 from controller.commands.base import CONFIG, USAGE, ConfigOption, Failure, JsonOption, ToOption
 from controller.commands.words import t
 
+SHOWN = 5
+
 VolumeOption = Annotated[int | None, typer.Option("--volume", min=0, max=100, help=t("Volume, 0 to 100."))]
 
 
@@ -72,5 +74,9 @@ def _print_aired(data: Any, found: base.Controller) -> None:
 
 def _print_stopped(data: Any) -> None:
     print(t("Stopped: {what}", what=", ".join(data["stopped"]) or t("nothing was sounding")))
-    for node, reason in data["unreachable"].items():
-        base.complain(f"{node}: {reason}")
+    if silent := data["unreachable"]:
+        some = ", ".join(list(silent)[:SHOWN]) + (" ..." if len(silent) > SHOWN else "")
+        said = t(
+            "{count} node(s) are not connected and learn of it when they are: {some}", count=len(silent), some=some
+        )
+        base.complain(said)

@@ -67,7 +67,7 @@ def failing(*kinds: type[Exception]) -> Iterator[None]:
     try:
         yield
     except kinds as error:
-        raise Failure(str(error)) from None
+        raise Failure(str(error.args[0] if isinstance(error, KeyError) else error)) from None
 
 
 # --- printing -----------------------------------------------------------------------------------------------
@@ -92,10 +92,13 @@ def show(data: Any, as_json: bool, render: Callable[[Any], None]) -> None:
 
 
 def table(*columns: str, title: str | None = None) -> Table:
+    """A table; without column names a plain list of names and values."""
     from rich import box
     from rich.table import Table
 
-    return Table(*columns, title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    if columns:
+        return Table(*columns, title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    return Table("", "", title=title, title_justify="left", box=None, pad_edge=False, show_header=False)
 
 
 def complain(*lines: str) -> None:
@@ -103,9 +106,13 @@ def complain(*lines: str) -> None:
         print(line, file=sys.stderr)
 
 
-def local(stamp: str | None, zone: ZoneInfo, pattern: str = "%d/%m %H:%M:%S") -> str:
-    """A wire time as the site's people read it; "-" when there is none."""
-    return datetime.fromisoformat(stamp).astimezone(zone).strftime(pattern) if stamp else "-"
+def local(stamp: str | None, zone: ZoneInfo, pattern: str = "") -> str:
+    """A wire time as the site's people read it, with the date unless it is today; "-" when there is none."""
+    if not stamp:
+        return "-"
+    at = datetime.fromisoformat(stamp).astimezone(zone)
+    today = at.date() == datetime.now(zone).date()
+    return at.strftime(pattern or ("%H:%M:%S" if today else "%d/%m %H:%M:%S"))
 
 
 def day(written: str) -> date:
@@ -147,10 +154,10 @@ class Controller:
         """The site's zone, as the controller has it."""
         return ZoneInfo(self.get("status")["site"]["zone"])
 
-    def get(self, path: str, **params: Any) -> Any:
+    def get(self, path: str, /, **params: Any) -> Any:
         return self._ask("GET", path, params={name: value for name, value in params.items() if value is not None})
 
-    def post(self, path: str, **body: Any) -> Any:
+    def post(self, path: str, /, **body: Any) -> Any:
         return self._ask("POST", path, json={name: value for name, value in body.items() if value is not None})
 
     def _ask(self, method: str, path: str, **more: Any) -> Any:
@@ -235,7 +242,7 @@ def ask(config: Path, path: str, offline: Callable[[Reporting], Awaitable[Any]],
 
 
 def read_store(settings: Settings, question: Callable[[Reporting], Awaitable[Any]]) -> Any:
-    """Answer `question` from the database alone."""
+    """Answer `question` from the database alone. What it looks for in vain is a Failure."""
     from controller.adapters.clock import SystemClock
     from controller.services.reporting import Reporting
 
@@ -245,12 +252,14 @@ def read_store(settings: Settings, question: Callable[[Reporting], Awaitable[Any
     async def answer(store: SqlStore) -> Any:
         return await question(Reporting(settings, store=store, clock=SystemClock()))
 
-    return with_store(settings, answer, read_only=True)
+    with failing(LookupError):
+        return with_store(settings, answer, read_only=True)
 
 
 def with_store(settings: Settings, work: Callable[[SqlStore], Awaitable[Any]], *, read_only: bool = False) -> Any:
     """Run `work` on the opened database of `settings`."""
     from controller.adapters.store.sql import SqlStore
+    from controller.ports import StoreError
 
     async def main() -> Any:
         store = SqlStore(settings.site.store_url, read_only=read_only)
@@ -260,4 +269,5 @@ def with_store(settings: Settings, work: Callable[[SqlStore], Awaitable[Any]], *
         finally:
             await store.close()
 
-    return asyncio.run(main())
+    with failing(StoreError):
+        return asyncio.run(main())

@@ -33,7 +33,7 @@ def status(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
 
 def _print_status(data: Any) -> None:
     zone = ZoneInfo(data["site"]["zone"])
-    grid = base.table("", "", title=data["site"]["name"])
+    grid = base.table(title=f"[bold]{data['site']['name']}[/bold]")
     nodes = data["nodes"]
     counts = [f"{_coloured(name, str(nodes[name]))} {t(name)}" for name in ("online", "suspect", "offline", "unknown")]
     grid.add_row(t("nodes"), f"{nodes['total']}: " + ", ".join(counts))
@@ -55,18 +55,21 @@ def nodes(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
 
 
 def _print_nodes(data: Any, zone: ZoneInfo) -> None:
-    grid = base.table(t("commune"), t("node"), t("name"), t("state"), t("last heard"), t("playing"), t("faults"))
+    grid = base.table("", "", "", "", "")
+    grid.show_header = False
     for commune in data["communes"]:
+        counts = commune["counts"]
+        grid.add_row(f"[bold]{_plain(commune['name'])}[/bold]", "", f"{counts['online']}/{counts['total']}", "", "")
         for node in commune["nodes"]:
-            grid.add_row(commune["name"], *_node_cells(node, zone))
+            grid.add_row(*_node_cells(node, zone))
     base.console().print(grid)
 
 
 def _node_cells(node: Any, zone: ZoneInfo) -> tuple[str, ...]:
-    faults = ", ".join(_coloured(fault["severity"], pick(fault["title"])) for fault in node["faults"])
-    playing = node["playing"]["title"] if node["playing"] else ""
-    state = _coloured(node["state"], t(node["state"]))
-    return node["id"], node["name"], state, base.local(node["seen_at"], zone), playing, faults
+    heard = base.local(node["seen_at"], zone)
+    doing = [t("plays {title}", title=_plain(node["playing"]["title"]))] if node["playing"] else []
+    doing += [_coloured(fault["severity"], pick(fault["title"])) for fault in node["faults"]]
+    return f"  {node['id']}", _plain(node["name"]), _coloured(node["state"], t(node["state"])), heard, ", ".join(doing)
 
 
 def incidents(
@@ -84,25 +87,25 @@ def _print_incidents(data: Any, zone: ZoneInfo) -> None:
     if not data["incidents"]:
         base.console().print(t("No open incidents."))
         return
-    columns = ("since", "where", "what", "severity", "state", "messages", "what to do")
-    grid = base.table("ID", *map(t, columns))
+    out = base.console()
     for each in data["incidents"]:
-        grid.add_row(*_incident_cells(each, zone))
-    base.console().print(grid)
+        out.print(*_incident_lines(each, zone), sep="\n", end="\n\n")
 
 
-def _incident_cells(each: Any, zone: ZoneInfo) -> tuple[str, ...]:
-    what = pick(each["title"]) + (f" ({t('explained by')} {each['parent']})" if each["parent"] else "")
-    return (
-        str(each["id"]),
-        base.local(each["opened_at"], zone),
-        f"{each['subject_name']} [dim]{each['subject']}[/dim]",
-        what,
-        _coloured(each["severity"], pick(each["severity_name"])),
-        pick(each["state_name"]),
-        str(each["messages"]["sent"]),
-        pick(each["advice"]),
-    )
+def _incident_lines(each: Any, zone: ZoneInfo) -> list[str]:
+    severity = _coloured(each["severity"], pick(each["severity_name"]))
+    commune = f"{each['place']['commune_name']}, " if each["place"] else ""
+    where = _plain(f"{commune}{each['subject_name']} ({each['subject']})")
+    facts = [
+        pick(each["title"]),
+        t("since {time}", time=base.local(each["opened_at"], zone)),
+        pick(each["state_name"]).lower(),
+        t("{count} message(s)", count=each["messages"]["sent"]),
+    ]
+    if each["parent"]:
+        facts.append(f"{t('explained by')} {each['parent']}")
+    lines = [f"[bold]{each['id']:>4}[/bold]  {severity}  {where}", f"      {' · '.join(map(_plain, facts))}"]
+    return lines + ([f"      [dim]{_plain(pick(each['advice']))}[/dim]"] if each["advice"] else [])
 
 
 def ack(id: IncidentArgument, by: ByOption = "", config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
