@@ -266,10 +266,10 @@ class Ward:
 
     async def quiet(self) -> None:
         """Until nothing moves any more without time."""
-        await settle(8)
+        await settle(20)
         while self.store.under_way:
             await asyncio.sleep(0.0002)
-            await settle(8)
+            await settle(20)
 
     async def wait(self, seconds: float) -> None:
         """Let time pass, in silence."""

@@ -143,6 +143,15 @@ def restored_cases(incidents: Iterable[Incident], now: Now) -> dict[Key, Case]:
     return {case.key: case for case in (_case(incident, now) for incident in ordered)}
 
 
+def true_cases(cases: Mapping[Key, Case], incidents: Iterable[Incident], now: Now) -> dict[Key, Case]:
+    """`cases` corrected by what is stored, after a transaction of which nobody knows whether it was committed."""
+    stored = restored_cases(incidents, now)
+    return {
+        key: cases[key] if key in cases and cases[key].incident == case.incident else case
+        for key, case in stored.items()
+    }
+
+
 def _case(incident: Incident, now: Now) -> Case:
     repaired = incident.repaired_at if incident.state is IncidentState.REPAIRED else None
     waits = incident.announce_at if not incident.announced else None
