@@ -121,6 +121,9 @@ def district(communes: int = 3, nodes_each: int = 5, **changes: Any) -> Settings
     return replace(made, **changes)
 
 
+NEVER = 10**9
+
+
 class Busy:
     """A store that knows whether a transaction is under way."""
 
@@ -129,7 +132,9 @@ class Busy:
         self.under_way = 0
         self.fail: Callable[[], None] = lambda: None
         self.count = 0
-        self.fail_at = 10**9
+        self.fail_at = NEVER
+        """The transaction that fails: with `committed` right after it was committed, else right before it begins."""
+        self.committed = False
 
     async def transact(self, work: Callable[[Tx], T]) -> T:
         self.under_way += 1
@@ -137,6 +142,8 @@ class Busy:
         try:
             self.fail()
             if self.count == self.fail_at:
+                if self.committed:
+                    await self.inner.transact(work)
                 raise StoreError("died")
             return await self.inner.transact(work)
         finally:

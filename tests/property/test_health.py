@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from controller.ports import StoreError
-from tests.health_support import Ward, district
+from tests.health_support import NEVER, Ward, district
 
 DISTRICT = district(communes=2, nodes_each=4)
 NODES = sorted(DISTRICT.nodes)
@@ -269,21 +269,23 @@ def test_clock_steps_of_an_hour_cause_no_transition(history: list[Step], clock_s
 
 
 @quick
-@given(steps, st.integers(1, 30))
-def test_a_crash_at_any_commit_loses_no_message_and_doubles_none(history: list[Step], crash_at: int) -> None:
-    """The controller dies at its n-th transaction and nothing of it is kept; the next one tells what is to be told."""
+@given(steps, st.integers(1, 30), st.booleans(), st.booleans())
+def test_a_crash_at_any_commit_loses_no_message_and_doubles_none(
+    history: list[Step], crash_at: int, committed: bool, restart: bool
+) -> None:
+    """The controller dies, or only hears of a failure, right before or right after its n-th commit."""
 
     async def scenario(ward: Ward) -> None:
-        ward.store.fail_at = ward.store.count + crash_at
+        ward.store.fail_at, ward.store.committed = ward.store.count + crash_at, committed
         for step in history:
             with suppress(StoreError):
                 await act(ward, step)
-            if ward.store.count >= ward.store.fail_at:
+            if restart and ward.store.count >= ward.store.fail_at:
                 await ward.restart()
                 for node in sorted(ward.reports):
                     await ward[node].fault("clock")
-                ward.store.fail_at = 10**9
-        ward.store.fail_at = 10**9
+                ward.store.fail_at = NEVER
+        ward.store.fail_at = NEVER
         await recover(ward)
         keys = [(row.incident, row.transition, row.recipient, row.channel) for row in await ward.messages()]
         assert len(keys) == len(set(keys))

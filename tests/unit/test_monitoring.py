@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -385,6 +386,22 @@ async def test_what_the_database_refused_is_written_when_it_works_again() -> Non
         ward.store.fail = lambda: None
         await ward.wait(30)
         assert await ward.told() == [("c1-1", "amplifier", "opened")]
+
+
+@pytest.mark.parametrize("n", range(1, 5))
+async def test_a_commit_whose_answer_was_lost_doubles_nothing(n: int) -> None:
+    async with Ward() as ward:
+        await ward.all_born()
+        ward.store.fail_at, ward.store.committed = ward.store.count + n, True
+        ward["c1-1"].metrics["mains_v"] = 0.0
+        for mains in (0.0, 220.0):
+            ward["c1-1"].metrics["mains_v"] = mains
+            for _ in range(15):
+                with suppress(StoreError):
+                    await ward.pass_time(10)
+        assert ward.store.count > ward.store.fail_at
+        assert await ward.told() == [("c1-1", "mains-lost", "opened"), ("c1-1", "mains-lost", "recovered")]
+        assert len(await ward.incidents()) == 1
 
 
 async def test_a_node_or_rule_that_is_no_longer_configured_takes_its_incidents_with_it() -> None:
