@@ -58,7 +58,7 @@ def _network(opened: Folder, context: Context) -> Network | None:
         return None
     context.names = nodes.names_in(sheet)
     network = nodes.read(sheet, context)
-    if network.nodes.keys() == context.names.nodes:
+    if network.nodes and len(network.nodes) == len(sheet.root["nodes"]):
         context.reach = {name: frozenset({name}) for name in network.nodes}
         context.reach |= {name: frozenset(zone.nodes) for name, zone in network.zones.items()}
     return network

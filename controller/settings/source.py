@@ -38,18 +38,29 @@ def read(path: Path) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         raise Unusable(_reason(error)) from error
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if stat.S_ISDIR(status.st_mode):
-            raise Unusable("is a folder, not a file")
-        if not stat.S_ISREG(status.st_mode):
-            raise Unusable("is not a regular file")
-        if status.st_size > MAX_BYTES:
-            raise Unusable(_too_long(status.st_size))
-        return _bounded(file.read(MAX_BYTES + 1))
+    try:
+        _refuse_kind(os.fstat(descriptor))
+        return _content(descriptor)
+    finally:
+        os.close(descriptor)
 
 
-def _bounded(content: bytes) -> bytes:
+def _refuse_kind(status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise Unusable("is a folder, not a file")
+    if not stat.S_ISREG(status.st_mode):
+        raise Unusable("is not a regular file")
+    if status.st_size > MAX_BYTES:
+        raise Unusable(_too_long(status.st_size))
+
+
+def _content(descriptor: int) -> bytes:
+    """Everything, also of a file that grows while it is read."""
+    try:
+        with open(descriptor, "rb", closefd=False) as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise Unusable(_reason(error)) from error
     if len(content) > MAX_BYTES:
         raise Unusable(_too_long(len(content)))
     return content

@@ -156,11 +156,14 @@ _DURATION = re.compile(
 
 def duration(low: str, high: str) -> Callable[[Any], timedelta]:
     """A reader for a length of time like 10m, 2s, 1h30m, 500ms, between two others."""
-    least, most = parse_duration(low), parse_duration(high)
+    least, most = _length(low) or timedelta(), _length(high) or timedelta.max
 
     def read(value: Any) -> timedelta:
         text = scalar(value, "a length of time")
-        length = parse_duration(text)
+        length = _length(text)
+        if length is None:
+            hint = _meant_duration(text, least, most)
+            raise ValueError(f"{shown(text)} is no length of time like 2s, 10m or 1h30m{hint}")
         if not least <= length <= most:
             raise ValueError(f"{shown(text)} is not from {low} to {high}")
         return length
@@ -168,25 +171,28 @@ def duration(low: str, high: str) -> Callable[[Any], timedelta]:
     return read
 
 
-def parse_duration(text: str) -> timedelta:
-    """`1h30m` and its like; ValueError otherwise."""
+def _length(text: str) -> timedelta | None:
     match = _DURATION.fullmatch(text)
-    if match and text:
-        return timedelta(**{unit: float(amount) for unit, amount in match.groupdict().items() if amount})
-    raise ValueError(f"{shown(text)} is no length of time like 2s, 10m or 1h30m{_meant_duration(text)}")
+    if match is None or not text:
+        return None
+    return timedelta(**{unit: float(amount) for unit, amount in match.groupdict().items() if amount})
 
 
-def _meant_duration(text: str) -> str:
-    if re.fullmatch(r"[0-9]{1,6}", text):
-        return f" (did you mean '{text}s' or '{text}m'?)"
+def _meant_duration(text: str, least: timedelta, most: timedelta) -> str:
     if colon := re.fullmatch(r"([0-9]{1,3}):([0-9]{2})", text):
         return f" (did you mean '{int(colon[1])}m{int(colon[2])}s'?)"
-    spaced = re.fullmatch(r"([0-9.]{1,8}) ?(s|sec|seconds?|m|min|minutes?|h|hours?|giây|phút|giờ)", text.lower())
-    if spaced:
-        unit = {"g": "s", "p": "m"}.get(spaced[2][0], spaced[2][0])
-        return f" (did you mean '{spaced[1]}{'h' if spaced[2] == 'giờ' else unit}'?)"
-    return ""
+    spaced = re.fullmatch(
+        r"([0-9.]{1,6}) ?(s|sec|seconds?|m|min|minutes?|h|hours?|days?|giây|phút|giờ|ngày)?", text.lower()
+    )
+    if spaced is None:
+        return ""
+    units = [_UNITS.get(spaced[2], spaced[2][0])] if spaced[2] else ["s", "m", "h", "d"]
+    lengths = [(f"{spaced[1]}{unit}", _length(f"{spaced[1]}{unit}")) for unit in units]
+    fitting = [f"'{name}'" for name, length in lengths if length is not None and least <= length <= most]
+    return f" (did you mean {' or '.join(fitting)}?)" if fitting else ""
 
+
+_UNITS = {"giây": "s", "phút": "m", "giờ": "h", "ngày": "d"}
 
 _TIME = re.compile(r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?")
 

@@ -23,6 +23,8 @@ MAX_ALIASED = 2_000
 
 NOTHING = frozenset({"", "~", "null", "Null", "NULL"})
 
+QUOTES = ('"', "'")
+
 PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml where PyYAML was built with it (every wheel): 15 times as fast as the Python parser."""
 
@@ -87,7 +89,7 @@ def parse(text: str, parser: Any = PARSER) -> Parsed:
         while loader.check_event():
             builder.take(loader.get_event())
     except yaml.YAMLError as error:
-        place, message = explain(error, text)
+        place, message = explain(error, text, builder.long_quote)
         raise Unusable(message, place) from error
     finally:
         loader.dispose()
@@ -114,6 +116,8 @@ class _Builder:
     root: Value = None
     root_place: Place = START
     flaws: list[Flaw] = field(default_factory=list)
+    long_quote: tuple[Place, int] | None = None
+    """Where the last quoted text of several lines begins, and the line it ends in."""
     _stack: list[_Open] = field(default_factory=list)
     _anchors: dict[str, tuple[Value, int]] = field(default_factory=dict)
     _documents: int = 0
@@ -145,6 +149,8 @@ class _Builder:
         place = _place(event)
         if not plain:
             self._free_lines.update(range(place.line + 1, event.end_mark.line + 2))
+        if event.style in QUOTES and event.end_mark.line > event.start_mark.line:
+            self.long_quote = place, event.end_mark.line + 1
         self._refuse_tag(event)
         text = Text.of(event.value, plain=plain)
         if control := CONTROL.search(text):
@@ -226,7 +232,8 @@ class _Builder:
 
     def _refuse_tag(self, event: Any) -> None:
         if event.tag is not None and event.tag != "!":
-            self.flaws.append(Flaw(_place(event), f"tags ({shown(event.tag)[1:-1]}) are not read: leave it out"))
+            tag = event.tag.replace("tag:yaml.org,2002:", "!!")
+            self.flaws.append(Flaw(_place(event), f"tags ({shown(tag)[1:-1]}) are not read: leave it out"))
 
     def refuse_tabs(self, text: str) -> None:
         """Tabs that indent: the parser lets some of them pass and reads another structure than is seen."""

@@ -102,8 +102,9 @@ def read(sheet: Sheet, context: Context) -> AlertSettings | None:
 
 
 def _check_id(sheet: Sheet, steps: Steps, block: Map, people: dict[str, Person | None]) -> None:
-    if block.get("id") in people:
-        sheet.problem((*steps, "id"), f"person {shown(block['id'])} is there already")
+    name = block.get("id")
+    if isinstance(name, str) and name in people:
+        sheet.problem((*steps, "id"), f"person {shown(name)} is there already")
 
 
 def _person(sheet: Sheet, steps: Steps, block: Map, context: Context) -> Person | None:
@@ -151,7 +152,7 @@ def _explain_channel(sheet: Sheet, steps: Steps, entry: Any, kinds: list[str]) -
         sheet.problem((*steps, kinds[1]), message, at_key=True)
     elif isinstance(entry, dict) and entry:
         key = next(iter(entry))
-        hint = did_you_mean(key, CHANNELS)
+        hint = did_you_mean({"email": "smtp", "mail": "smtp"}.get(key, key), CHANNELS)
         sheet.problem((*steps, key), f"unknown channel {shown(key)}: one of {', '.join(CHANNELS)}{hint}", at_key=True)
     else:
         what = "nothing" if entry is None else shown(entry)

@@ -42,7 +42,7 @@ COMPONENTS = (
 )
 """The parts of a node, and the service itself."""
 
-FOUND_BY_LOA = frozenset({"link", "missed-broadcast"})
+FOUND_BY_LOA = ("link", "missed-broadcast")
 """Faults that no measurement shows; their rules give texts and severity."""
 
 CONDITIONS = ("raise", "clear", "critical")
@@ -64,7 +64,7 @@ def _hold(value: Any) -> Hold:
     try:
         return Hold(seconds=values.duration("0s", "7d")(text).total_seconds())
     except ValueError as error:
-        raise ValueError(f"{error}, or '2 tests'" if "no length" in str(error) else str(error)) from None
+        raise ValueError(str(error).replace("1h30m", "1h30m, nor a number of tests like '2 tests'", 1)) from None
 
 
 def _component(value: Any) -> str:
@@ -90,6 +90,14 @@ class HoldIn(Strict):
     open: Annotated[Hold, BeforeValidator(_hold)] = Hold()
     clear: Annotated[Hold, BeforeValidator(_hold)] | None = None
 
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> HoldIn:
+        if self.clear is not None and bool(self.open.tests) is not bool(self.clear.tests):
+            if self.open == Hold():
+                return self
+            raise ValueError("seconds on one side and tests on the other: use one of them for both")
+        return self
+
 
 class RuleIn(Strict):
     code: Id
@@ -108,13 +116,6 @@ class RuleIn(Strict):
     models: Many[Line] = ()
     evidence: Many[Metric] = ()
     reported: Flag = False
-
-    @model_validator(mode="after")
-    def _one_kind_of_hold(self) -> RuleIn:
-        clear = self.hold.clear
-        if clear is not None and bool(self.hold.open.tests) is not bool(clear.tests):
-            raise ValueError("'hold' counts seconds on one side and tests on the other: use one of them for both")
-        return self
 
 
 class FaultsIn(Strict):

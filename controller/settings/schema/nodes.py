@@ -21,6 +21,8 @@ ALL = "all"
 
 def _member(value: Any, info: ValidationInfo) -> str:
     names = of(info).names
+    if names is not None and isinstance(value, str) and value in names.zones | {ALL}:
+        raise ValueError(f"'{value}' is a zone: zones are made of communes, hamlets and nodes")
     return known(value, info, "commune, hamlet or node", names.targets - names.zones - {ALL} if names else None)
 
 

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 from controller.domain.site import Http, Mqtt, Site, StudioSettings
 from controller.settings.context import Context, Secret, of
 from controller.settings.sheet import Sheet, Strict
-from controller.settings.suggest import did_you_mean, shown
+from controller.settings.suggest import did_you_mean, shown, slug
 from controller.settings.values import (
     AnyPort,
     Flag,
@@ -34,7 +34,11 @@ VOICES = ("vi", "vi-vn-x-central", "vi-vn-x-south")
 """Names the speech adapter knows."""
 
 _MQTT, _HTTP, _STUDIO = Mqtt(), Http(), StudioSettings()
-_NOT_ON_THE_NET = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, never bound
+_NOT_ON_THE_NET = ("0.0.0.0", "::")  # noqa: S104 - compared with, never bound
+
+
+_NICKNAMES = dict.fromkeys(("hanoi", "ha-noi", "vietnam", "viet-nam", "sai-gon"), "Asia/Ho_Chi_Minh")
+"""What people call the zone of Việt Nam; near other zones by their letters."""
 
 
 def _timezone(value: Any) -> ZoneInfo:
@@ -42,7 +46,7 @@ def _timezone(value: Any) -> ZoneInfo:
     try:
         return ZoneInfo(text)
     except (OSError, ValueError, KeyError):
-        hint = did_you_mean(text, available_timezones())
+        hint = did_you_mean(_NICKNAMES.get(slug(text.rpartition("/")[2]), text), available_timezones())
         raise ValueError(f"unknown timezone {shown(text)}{hint}") from None
 
 
