@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from controller.settings.problems import Problems
-from controller.settings.source import START, Place
+from controller.settings.source import Place
 from controller.settings.suggest import did_you_mean, shown
 from controller.settings.yaml_source import Map, Seq
 
@@ -136,6 +136,3 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
         yield annotation
     for part in get_args(annotation):
         yield from _models_in(part)
-
-
-__all__ = ["START", "Sheet", "Steps", "Strict"]

@@ -20,7 +20,6 @@ from controller.settings.values import (
     Flag,
     Id,
     Line,
-    Port,
     Volume,
     WebAddress,
     duration,
@@ -193,6 +192,3 @@ def _studio(given: StudioIn) -> StudioSettings:
         assemble_up_to_s=int(given.assemble_up_to.total_seconds()),
         ffmpeg=given.ffmpeg or "",
     )
-
-
-__all__ = ["VOICES", "Language", "Port", "Voice", "read", "voice"]
