@@ -314,9 +314,11 @@ class Node:
         self.conn += 1
         return Will(self.topics.status(self.id), encode(self._status("will")))
 
-    def on_up(self) -> None:
+    def topics_to_hear(self) -> list[str]:
         zones = [self.topics.emergency(zone) for zone in self.obedience.zones]
-        self.link.subscribe([f"{self.topics.root}/dn/{self.id}/#", *zones])
+        return [f"{self.topics.root}/dn/{self.id}/#", *zones]
+
+    def on_up(self) -> None:
         self.announce()
         self.vitals.born()
         self.courier.rewind()

@@ -49,7 +49,11 @@ class Owner(Protocol):
     def will(self) -> Will:
         """The will of the connection that is about to be made."""
 
-    def on_up(self) -> None: ...
+    def topics_to_hear(self) -> list[str]:
+        """What to subscribe to on every new connection."""
+
+    def on_up(self) -> None:
+        """Connected, and the broker has confirmed the subscriptions."""
 
     def on_down(self, reason: str) -> None: ...
 
@@ -213,6 +217,7 @@ class Link:
     def _set_callbacks(self, client: Client) -> None:
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
+        client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
         client.on_socket_open = self._on_socket_open
         client.on_socket_close = self._on_socket_close
@@ -252,8 +257,19 @@ class Link:
         if code.is_failure:
             self._down.set()
             return
-        self.connected = True
-        self._owner.on_up()
+        options = SubscribeOptions(qos=1)
+        client.subscribe([(topic, options) for topic in self._owner.topics_to_hear()])
+
+    def _on_subscribe(
+        self, client: Client, _: Any, mid: int, codes: list[ReasonCode], properties: Properties | None
+    ) -> None:
+        self._loop.call_soon(self._subscribed, client)
+
+    def _subscribed(self, client: Client) -> None:
+        """The first SUBACK of a connection: what is said from now on can be answered."""
+        if client is self._client and not self.connected and not self._down.is_set():
+            self.connected = True
+            self._owner.on_up()
 
     def _on_disconnect(
         self, client: Client, _: Any, flags: DisconnectFlags, code: ReasonCode, properties: Properties | None

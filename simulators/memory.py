@@ -65,11 +65,8 @@ class Memory:
         """The held document, empty if there is none."""
         return self._document.read_bytes() if self._document.exists() else b""
 
-    def hold(self, token: bytes, epoch: int) -> asyncio.Future[None]:
+    def hold(self, token: bytes) -> asyncio.Future[None]:
         """Make `token` the held document."""
-        if epoch > self.known.epoch:
-            self.known.epoch = epoch
-            self._write({"epoch": epoch})
         return self._disk.replace(self._document, token)
 
     def remember_begun(self, playlist: str) -> asyncio.Future[None]:
@@ -92,6 +89,11 @@ class Memory:
     def remember_ordered(self, playlist: Playlist) -> asyncio.Future[None]:
         self.known.ordered[playlist.id] = playlist
         return self._write({"ordered": msgspec.to_builtins(playlist)})
+
+    def remember_epoch(self, epoch: int) -> asyncio.Future[None]:
+        """The highest epoch of anything accepted."""
+        self.known.epoch = epoch
+        return self._write({"epoch": epoch})
 
     def remember_fault(self, code: str, *, raised: bool) -> asyncio.Future[None]:
         """A fault report stands on the broker under this code, or was taken back."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from controller.wire.signing import load_keys
 from simulators.media import Want
 from simulators.speaker import Alarm, Ordered, Planned, Stop, Volume
 from simulators.trust import (
+    NEVER_EXPIRED,
     Holding,
     Rejected,
     Unchanged,
@@ -61,18 +63,18 @@ class Obedience:
 
     def recall(self, token: bytes) -> None:
         """Hold again what was held before a boot; its age is judged by its own dates, not refused."""
-        highest = self._node.memory.known.epoch
-        verdict = judge_playlists(
-            token, self._keys, self._node.id, datetime.min.replace(tzinfo=UTC), Holding(highest_epoch=0)
-        )
+        self.holding = Holding(highest_epoch=self._node.memory.known.epoch)
+        verdict = judge_playlists(token, self._keys, self._node.id, NEVER_EXPIRED, Holding())
         if isinstance(verdict, PlaylistsDoc):
             self._hold(verdict, token)
-        held = self.holding
-        self.holding = Holding(max(held.highest_epoch, highest), held.epoch, held.rev, held.digest)
+
+    def _judge(self, token: bytes) -> PlaylistsDoc | Unchanged | Rejected:
+        node = self._node
+        return judge_playlists(token, self._keys, node.id, node.now(), self.holding, synced=node.synced)
 
     def on_playlists(self, token: bytes) -> None:
         """A document came."""
-        verdict = judge_playlists(token, self._keys, self._node.id, self._node.now(), self.holding)
+        verdict = self._judge(token)
         match verdict:
             case Unchanged():
                 pass
@@ -93,7 +95,7 @@ class Obedience:
         if digest_of(token) != ref.sha256:
             self._reject("playlists", Rejected("hash", alarming=True, detail=ref.url))
             return
-        verdict = judge_playlists(token, self._keys, self._node.id, self._node.now(), self.holding)
+        verdict = self._judge(token)
         if isinstance(verdict, PlaylistsDoc) and verdict.ref is not None:
             verdict = Rejected("malformed", alarming=True, detail="a reference to a reference")
         if isinstance(verdict, Rejected):
@@ -104,7 +106,7 @@ class Obedience:
     def _accept(self, document: PlaylistsDoc, token: bytes) -> None:
         before = self._document
         self._hold(document, token)
-        written = self._node.memory.hold(token, document.epoch)
+        written = self._node.memory.hold(token)
         written.add_done_callback(lambda done: self._accepted(document, done))
         self._tell_held(document, before)
 
@@ -118,8 +120,8 @@ class Obedience:
         self._node.tell("playlists", result="accepted", epoch=document.epoch, rev=document.rev)
 
     def _hold(self, document: PlaylistsDoc, token: bytes) -> None:
-        highest = max(self.holding.highest_epoch, document.epoch)
-        self.holding = Holding(highest, document.epoch, document.rev, digest_of(token))
+        self._seen(document.epoch)
+        self.holding = replace(self.holding, epoch=document.epoch, rev=document.rev, digest=digest_of(token))
         self._document = document
         self._apply_settings(document.settings)
         until = min(document.valid_until, datetime.fromtimestamp(document.exp, tz=UTC))
@@ -162,23 +164,32 @@ class Obedience:
         """An emergency state of a zone came. A retained one that is past is no news."""
         if zone not in self.zones:
             return
-        verdict = judge_emergency(token, self._keys, zone, self._node.now(), self.holding)
+        node = self._node
+        verdict = judge_emergency(token, self._keys, zone, node.now(), self.holding, synced=node.synced)
         if isinstance(verdict, Rejected):
             if verdict.reason != "expired":
                 self._reject("emergency", verdict)
             return
-        self._node.step(Alarm(verdict))
+        self._seen(verdict.epoch)
+        node.step(Alarm(verdict))
         self.want()
+
+    def _seen(self, epoch: int) -> None:
+        """The highest epoch of anything accepted is remembered; what speaks with a lower one is a replay."""
+        if epoch > self.holding.highest_epoch:
+            self.holding = replace(self.holding, highest_epoch=epoch)
+            self._node.note_written(self._node.memory.remember_epoch(epoch))
 
     # --- commands -------------------------------------------------------------------------------------------
 
     def on_command(self, token: bytes) -> None:
         """An order came: carried out once by its id, and answered."""
         node = self._node
-        verdict = judge_command(token, self._keys, node.id, node.now(), self.holding)
+        verdict = judge_command(token, self._keys, node.id, node.now(), self.holding, synced=node.synced)
         if isinstance(verdict, Rejected):
             self._reject("command", verdict)
             return
+        self._seen(verdict.epoch)
         if verdict.id in node.memory.known.commands:
             return
         node.note_written(node.memory.remember_command(verdict.id))

@@ -415,7 +415,7 @@ class Speaker:
         if heard is not None and emergency.rev <= heard.rev:
             return
         message = fingerprint([emergency.tracks, emergency.repeat])
-        if not emergency.active or emergency.not_after <= now.wall:
+        if not emergency.active or (self._synced and emergency.not_after <= now.wall):
             self._end_alarm(now, emergency.id, emergency.rev, message)
             return
         over = heard is not None and heard.over and heard.message == message
@@ -497,7 +497,8 @@ class Speaker:
                 self._close_alarm(now, job)
             else:
                 self._complete(job)
-        for alarm in [job for job in self._alarms.values() if job.latest <= now.wall]:
+        # without a trusted clock nothing can be said to be past: it sounds as often as it says, once
+        for alarm in [job for job in self._alarms.values() if self._synced and job.latest <= now.wall]:
             if alarm.stage is not Stage.OVER:
                 self._close_alarm(now, alarm)
         for held in [job for job in self._jobs.values() if self._nothing_left(job, now)]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -15,9 +15,13 @@ from controller.wire.signing import Refused, verify
 Keys = Mapping[str, Ed25519PublicKey]
 
 
+NEVER_EXPIRED = datetime.min.replace(tzinfo=UTC)
+"""The time by which nothing has expired: what a node without a trusted clock must take it for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """What a node remembers of documents: highest epoch ever seen, and the one it holds."""
+    """What a node remembers: the highest epoch of anything it accepted, and the document it holds."""
 
     highest_epoch: int = 0
     epoch: int = 0
@@ -47,15 +51,17 @@ def digest_of(token: bytes) -> str:
 
 
 def judge_playlists(
-    token: bytes, keys: Keys, node: str, now: datetime, holding: Holding
+    token: bytes, keys: Keys, node: str, now: datetime, holding: Holding, *, synced: bool = True
 ) -> PlaylistsDoc | Unchanged | Rejected:
-    """Whether `token` becomes the node's desired state."""
+    """Whether `token` becomes the node's desired state. `synced`: whether `now` can be trusted."""
     if holding.digest and digest_of(token) == holding.digest:
         return Unchanged()
     try:
         document = verify(PlaylistsDoc, token, keys, audience=(node,), now=now)
     except Refused as refused:
-        return Rejected(refused.reason, alarming=True, detail=refused.detail)
+        return Rejected(refused.reason, alarming=synced or refused.reason != "expired", detail=refused.detail)
+    if (document.epoch, document.rev) == (holding.epoch, holding.rev):
+        return Unchanged()
     if document.epoch < holding.highest_epoch:
         return Rejected("epoch", True, f"highest was {holding.highest_epoch}", document.epoch, document.rev)
     if (document.epoch, document.rev) < (holding.epoch, holding.rev):
@@ -63,24 +69,30 @@ def judge_playlists(
     return document
 
 
-def judge_command(token: bytes, keys: Keys, node: str, now: datetime, holding: Holding) -> Command | Rejected:
+def judge_command(
+    token: bytes, keys: Keys, node: str, now: datetime, holding: Holding, *, synced: bool = True
+) -> Command | Rejected:
     """Whether `token` is an order for this node; `not_after` and the id are the node's next question."""
     try:
         command = verify(Command, token, keys, audience=(node,), now=now)
     except Refused as refused:
-        return Rejected(refused.reason, alarming=True, detail=refused.detail)
+        return Rejected(refused.reason, alarming=synced or refused.reason != "expired", detail=refused.detail)
     if command.epoch < holding.highest_epoch:
         return Rejected("epoch", True, f"highest was {holding.highest_epoch}", command.epoch)
     return command
 
 
-def judge_emergency(token: bytes, keys: Keys, zone: str, now: datetime, holding: Holding) -> Emergency | Rejected:
+def judge_emergency(
+    token: bytes, keys: Keys, zone: str, now: datetime, holding: Holding, *, synced: bool = True
+) -> Emergency | Rejected:
     """Whether `token` is an emergency state of `zone`.
 
-    A retained state may outlive its `exp` by a moment on the broker: that is staleness, not an attack.
+    Without a trusted clock nothing has expired: rather a warning too late than none. A retained state may
+    outlive its `exp` by a moment on the broker: that is staleness, not an attack.
     """
+    by = now if synced else NEVER_EXPIRED
     try:
-        emergency = verify(Emergency, token, keys, audience=(f"zone:{zone}",), now=now)
+        emergency = verify(Emergency, token, keys, audience=(f"zone:{zone}",), now=by)
     except Refused as refused:
         return Rejected(refused.reason, alarming=refused.reason != "expired", detail=refused.detail)
     if emergency.epoch < holding.highest_epoch:

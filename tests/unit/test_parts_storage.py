@@ -149,7 +149,8 @@ async def test_what_was_begun_obeyed_and_ordered_is_known_after_a_crash(tmp_path
         memory.remember_emergency("flood", Heard(2, "words", over=True)),
         memory.remember_ordered(now),
         memory.remember_fault("clock", raised=True),
-        memory.hold(b"document", 7),
+        memory.remember_epoch(7),
+        memory.hold(b"document"),
     )
     again = Memory(tmp_path, disk)
     for round in range(2):

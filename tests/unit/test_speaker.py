@@ -481,8 +481,10 @@ def test_an_emergency_that_is_over_stays_over_through_a_reboot(player: Player) -
 
 def test_an_emergency_sounds_even_if_the_clock_is_wrong(player: Player) -> None:
     player.tell(Synced(False))
-    player.tell(Alarm(emergency("flood")))
+    player.tell(Alarm(emergency("flood", not_after=at(-5000))))
     assert player.story == [("emergency", "flood")]
+    player.run_to(player.seconds + 60)
+    assert player.last("emergency").result == "ended"
 
 
 # --- orders ---------------------------------------------------------------------------------------------------
