@@ -6,14 +6,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import statistics
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
+from benchmarks.report import Report
 from controller.adapters.store.sql import SqlStore
 from controller.domain.delivery import Delivery, DeliveryEvent, DeliveryState
 from controller.domain.escalation import OutboxRow, OutboxState
@@ -23,7 +21,6 @@ from controller.wire.messages import JournalEntry
 T0 = datetime(2026, 11, 23, 1, 0, tzinfo=UTC)
 LEASE = timedelta(seconds=90)
 ROUNDS = 5
-RESULT = Path("build/bench/store.json")
 
 Measure = Callable[[SqlStore, int], Awaitable[float]]
 """Store, round -> figure."""
@@ -101,25 +98,20 @@ async def _timed(call: Callable[[], Awaitable[object]]) -> float:
     return time.perf_counter() - start
 
 
-async def measure(url: str) -> dict[str, dict[str, object]]:
+async def measure(url: str, report: Report) -> None:
     """The median of the rounds, for every figure."""
     store = SqlStore(url)
     await store.open()
-    figures: dict[str, dict[str, object]] = {}
     for name, (figure, unit) in FIGURES.items():
-        values = [await figure(store, round) for round in range(ROUNDS)]
-        figures[name] = {"value": round(statistics.median(values), 1), "unit": unit}
+        report.spread(name, [await figure(store, round) for round in range(ROUNDS)], unit)
     await store.close()
-    return figures
 
 
 def main() -> None:
+    report = Report("store")
     with tempfile.TemporaryDirectory(prefix="loa-bench-") as folder:
-        figures = asyncio.run(measure(f"sqlite:///{folder}/loa.db"))
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps(figures, indent=2) + "\n")
-    for name, figure in figures.items():
-        print(f"{name:20} {figure['value']:>10} {figure['unit']}")
+        asyncio.run(measure(f"sqlite:///{folder}/loa.db", report))
+    report.write()
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import structlog
 
 from controller.domain.escalation import messages_for
 from controller.domain.site import Settings
-from controller.ports import Bus, Clock, ConfigRefused, Library, Notifier, Store, Timer
+from controller.ports import Bus, Clock, ConfigRefused, Library, Notifier, Store, StoreError, Timer
 from controller.services.alerting import Alerting
 from controller.services.changes import Changes
 from controller.services.dispatch import Dispatch
@@ -86,6 +86,9 @@ class App:
                 difference = await self.scheduling.reload()
             except ConfigRefused:
                 continue  # written down, logged and shown by scheduling; the last good one stays
+            except StoreError as error:
+                log.error("configuration not taken over; save it again", reason=str(error))
+                continue
             log.info("configuration in effect", added=difference.added[:20], cancelled=difference.cancelled[:20])
 
 

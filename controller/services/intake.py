@@ -151,9 +151,10 @@ class Intake:
             except WireError as error:
                 self._refuse("undecodable", up.node, f"journal: {error}")
         taken = await self._ledger.take(batch)
-        await self._dispatch.acknowledge(taken.upto)
-        for node, entry in taken.fresh:
+        # Acknowledged last, and told to health whether new or not: if we die in between, it all comes again.
+        for node, entry in batch:
             await self._health.on_journal(node, entry, self._clock.monotonic())
+        await self._dispatch.acknowledge(taken.upto)
 
     async def _faults(self, arrived: list[Arrived]) -> None:
         for up, message in arrived:

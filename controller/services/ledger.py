@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
@@ -45,12 +45,12 @@ class Difference:
         return bool(self.added or self.cancelled)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Taken:
-    """What came of a batch of journal entries: how far each log is stored, and the entries that were new."""
+    """What came of a batch of journal entries: how far each log is stored, and how many entries were new."""
 
-    upto: dict[tuple[str, str], int] = field(default_factory=dict)
-    fresh: list[tuple[str, JournalEntry]] = field(default_factory=list)
+    upto: dict[tuple[str, str], int]
+    fresh: int
 
 
 class Ledger:
@@ -66,11 +66,13 @@ class Ledger:
     async def published(self, nodes: Collection[str], at: datetime) -> None:
         """The broker holds the documents of `nodes`. `at` is when they were handed to it: a node may have accepted
         its document before we hear that the broker has it, and the story is told in order."""
-        wanted = {node: [playlist.id for playlist in self._wanted(node)] for node in nodes}
+        if not nodes:
+            return
+        wanted = {(playlist.id, node) for node in nodes for playlist in self._wanted(node)}
 
         def work(tx: Tx) -> None:
-            for node, ids in wanted.items():
-                _move(tx, tx.deliveries_of(ids, [node]), Event.PUBLISHED, at)
+            rows = tx.deliveries_of(sorted({id for id, _ in wanted}), sorted(nodes))
+            _move(tx, [row for row in rows if (row.occurrence, row.node) in wanted], Event.PUBLISHED, at)
 
         await self._store.transact(work)
 
@@ -79,14 +81,9 @@ class Ledger:
         now = self._clock.now()
 
         def work(tx: Tx) -> Taken:
-            taken = Taken()
-            for node, entry in batch:
-                if tx.put_journal(node, entry, now):
-                    self._apply(tx, node, entry)
-                    taken.fresh.append((node, entry))
-            for node, entry in batch:
-                taken.upto[node, entry.log] = tx.journal_upto(node, entry.log)
-            return taken
+            fresh = tx.put_journals(batch, now)
+            self._apply(tx, fresh)
+            return Taken(tx.journal_uptos({(node, entry.log) for node, entry in batch}), len(fresh))
 
         taken = await self._store.transact(work)
         if taken.fresh:
@@ -105,58 +102,79 @@ class Ledger:
         self._changes.notify("air")
         return unknown
 
-    def _apply(self, tx: Tx, node: str, entry: JournalEntry) -> None:
-        if entry.kind == "playlists":
-            if entry.result == "accepted":
-                self._move_wanted(tx, node, Event.ACCEPTED, entry.at)
-        elif entry.kind == "prefetched":
-            self._prefetched(tx, node, entry)
-        elif entry.kind in PLAYING_WORDS and entry.playlist is not None:
-            _played(tx, node, entry)
-
-    def _move_wanted(self, tx: Tx, node: str, event: Event, at: datetime) -> None:
-        ids = [playlist.id for playlist in self._wanted(node)]
-        _move(tx, tx.deliveries_of(ids, [node]), event, at)
-
-    def _prefetched(self, tx: Tx, node: str, entry: JournalEntry) -> None:
-        """Every playlist of the node whose last missing asset this was is ready."""
-        if entry.sha256 is None:
+    def _apply(self, tx: Tx, entries: Sequence[tuple[str, JournalEntry]]) -> None:
+        """Move the deliveries that `entries` tell of: read once, walk through the entries in order, write once."""
+        told = [(node, entry, ids) for node, entry in entries if (ids := self._about(node, entry))]
+        if not told:
             return
+        touched = {(id, node) for node, _, ids in told for id in ids}
+        rows = tx.deliveries_of(sorted({id for id, _ in touched}), sorted({node for _, node in touched}))
+        known = {(row.occurrence, row.node): row for row in rows}
+        moved: list[Delivery] = []
+        for node, entry, ids in told:
+            for id in ids:
+                before = known.get((id, node))
+                if before is None:
+                    log.warning("journal tells of an airing that was never planned", node=node, occurrence=id)
+                    continue
+                after = _after(before, entry)
+                if after is not before:
+                    known[id, node] = after
+                    moved.append(after)
+        _write(tx, moved)
+
+    def _about(self, node: str, entry: JournalEntry) -> list[str]:
+        """Ids of the occurrences whose delivery `entry` may move."""
+        if entry.kind == "playlists":
+            return [one.id for one in self._wanted(node)] if entry.result == "accepted" else []
+        if entry.kind == "prefetched":
+            return self._made_ready(node, entry)
+        return [entry.playlist] if entry.kind in _EVENTS and entry.playlist is not None else []
+
+    def _made_ready(self, node: str, entry: JournalEntry) -> list[str]:
+        """Playlists of the node whose last missing asset this was."""
+        if entry.sha256 is None:
+            return []
         held = self._fetched[node]
         held.add(entry.sha256)
-        ready = [
-            playlist.id
-            for playlist in self._wanted(node)
-            if entry.sha256 in (needed := _needed(playlist)) and needed <= held
-        ]
-        _move(tx, tx.deliveries_of(ready, [node]), Event.READY, entry.at)
+        needed = [(one.id, _needed(one)) for one in self._wanted(node)]
+        return [id for id, assets in needed if entry.sha256 in assets and assets <= held]
 
 
 def _needed(playlist: Playlist) -> set[str]:
     return {asset.sha256 for track in playlist.tracks for asset in assets_of(track)}
 
 
-def _played(tx: Tx, node: str, entry: JournalEntry) -> None:
-    assert entry.playlist is not None
-    before = tx.delivery(entry.playlist, node)
-    if before is None:
-        log.warning("journal tells of an airing that was never planned", node=node, occurrence=entry.playlist)
-        return
-    word = Word(
-        event=Event(entry.kind),
+_EVENTS = {
+    "playlists": Event.ACCEPTED,
+    "prefetched": Event.READY,
+    **{event.value: event for event in PLAYING_WORDS},
+}
+"""What a journal entry of a kind means for a delivery."""
+
+
+def _after(before: Delivery, entry: JournalEntry) -> Delivery:
+    """`before` after what `entry` says; itself if that changes nothing."""
+    event = _EVENTS[entry.kind]
+    try:
+        if event not in PLAYING_WORDS:
+            return advance(before, event, entry.at)
+        return journaled(before, _word(event, entry))
+    except UnexpectedEvent as error:
+        if event in PLAYING_WORDS:  # documents speak of what is over, too; the player should not
+            log.warning("journal out of order", node=before.node, detail=str(error))
+        return before
+
+
+def _word(event: Event, entry: JournalEntry) -> Word:
+    return Word(
+        event=event,
         at=entry.at,
         reason=entry.reason or entry.by or "",
         late_ms=entry.late_ms,
         played_ms=entry.played_ms,
         level_db=entry.level_db,
     )
-    try:
-        after = journaled(before, word)
-    except UnexpectedEvent as error:
-        log.warning("journal out of order", node=node, detail=str(error))
-        return
-    if after is not before:
-        _write(tx, [after])
 
 
 def _move(
@@ -179,9 +197,11 @@ def _move(
     return moved
 
 
-def _write(tx: Tx, deliveries: Sequence[Delivery]) -> None:
-    tx.put_deliveries(deliveries)
-    tx.put_delivery_events(DeliveryEvent(one.occurrence, one.node, one.at, one.state, one.reason) for one in deliveries)
+def _write(tx: Tx, moved: Sequence[Delivery]) -> None:
+    """The newest state of each delivery, and every step on the way to it as an event."""
+    newest = {(one.occurrence, one.node): one for one in moved}
+    tx.put_deliveries(newest.values())
+    tx.put_delivery_events(DeliveryEvent(one.occurrence, one.node, one.at, one.state, one.reason) for one in moved)
 
 
 def record_plan(
@@ -241,19 +261,7 @@ def _row(one: Occurrence, known: OccurrenceRow | None, source: str, now: datetim
 
 
 def _cancelled(row: OccurrenceRow, now: datetime, reason: str) -> OccurrenceRow:
-    return OccurrenceRow(
-        id=row.id,
-        broadcast=row.broadcast,
-        title=row.title,
-        start=row.start,
-        end=row.end,
-        priority=row.priority,
-        rank=row.rank,
-        source=row.source,
-        planned_at=row.planned_at,
-        cancelled_at=now,
-        reason=reason,
-    )
+    return replace(row, cancelled_at=now, reason=reason)
 
 
 __all__ = ["Difference", "Ledger", "Taken", "record_plan"]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 import structlog
@@ -38,6 +38,7 @@ from controller.ports import (
     Library,
     NowRow,
     Store,
+    StoreError,
     Timer,
     Tx,
 )
@@ -50,6 +51,10 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 VERDICT_AFTER = timedelta(seconds=10)
+VERDICT_AGAIN = timedelta(minutes=1)
+"""When the database could not take a verdict."""
+JOURNAL_KEPT = timedelta(days=90)
+LEDGER_KEPT = timedelta(days=3 * 365)
 ARM_AHEAD = timedelta(hours=26)
 """Deadlines are armed this far ahead; the daily plan arms the next ones."""
 
@@ -67,6 +72,23 @@ class _Plan:
 
     difference: Difference
     revisions: list[Desired]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the database says before a plan. Only this controller's lock holder writes these."""
+
+    stopped: frozenset[tuple[str, str]]
+    ordered: Mapping[str, Occurrence]
+    known: frozenset[str]
+
+    @classmethod
+    def by(cls, tx: Tx, window: tuple[datetime, datetime], now: datetime) -> _Found:
+        return cls(
+            stopped=frozenset(tx.stops(window[0])),
+            ordered={row.id: occurrence_of(row) for row in tx.now_rows(now)},
+            known=frozenset(row.id for row in tx.occurrences(*window)),
+        )
 
 
 class Scheduling:
@@ -190,40 +212,38 @@ class Scheduling:
         """Plan the window, commit ledger and desired state together, then publish what changed."""
         now = self._clock.now()
         window = (now - self._lookback(), midnight_after(now, self.settings.site.zone, self.settings.site.horizon_days))
-        planned = occurrences(self._ready, self.settings.site.zone, *window)
+        found = await self._store.read(lambda tx: _Found.by(tx, window, now))
+        wanted = self._wanted(found, window, now)
+        held = tuple(one for one in wanted if still_needed(one.playlist, now))
+        # Signed before the transaction: it takes milliseconds a node, and writers queue behind a transaction.
+        revisions = self._dispatch.revise(per_node(held, self.settings.nodes, found.stopped), window[1])
 
-        def work(tx: Tx) -> tuple[_Plan, tuple[Occurrence, ...]]:
-            return self._commit(tx, planned, window, now, reason)
+        def work(tx: Tx) -> Difference:
+            tx.put_desired(revisions)
+            return record_plan(
+                tx,
+                wanted,
+                window=window,
+                stopped=found.stopped,
+                source=lambda one: "now" if one.id in found.ordered else "config",
+                now=now,
+                reason=reason,
+            )
 
-        plan, self._planned = await self._store.transact(work)
+        plan = _Plan(await self._store.transact(work), revisions)
+        self._planned = held
         self._dispatch.adopt(plan.revisions)
         await self._ledger.published(await self._dispatch.send([row.node for row in plan.revisions]), now)
         self._arm(now)
-        log.info("planned", reason=reason, occurrences=len(self._planned), **_counts(plan))
+        log.info("planned", reason=reason, occurrences=len(held), **_counts(plan))
         self._changes.notify("air")
         return plan
 
-    def _commit(
-        self, tx: Tx, planned: Iterable[Occurrence], window: tuple[datetime, datetime], now: datetime, reason: str
-    ) -> tuple[_Plan, tuple[Occurrence, ...]]:
-        stopped = tx.stops(window[0])
-        ordered = [occurrence_of(row) for row in tx.now_rows(now)]
-        seen = {row.id for row in tx.occurrences(*window)}
-        wanted = tuple(one for one in (*planned, *ordered) if one.id in seen or _can_still_sound(one.playlist, now))
-        names = {one.id for one in ordered}
-        difference = record_plan(
-            tx,
-            wanted,
-            window=window,
-            stopped=stopped,
-            source=lambda one: "now" if one.id in names else "config",
-            now=now,
-            reason=reason,
-        )
-        held = [one for one in wanted if still_needed(one.playlist, now)]
-        revisions = self._dispatch.revise(per_node(held, self.settings.nodes, stopped), window[1])
-        tx.put_desired(revisions)
-        return _Plan(difference, revisions), tuple(held)
+    def _wanted(self, found: _Found, window: tuple[datetime, datetime], now: datetime) -> tuple[Occurrence, ...]:
+        """What should be in the ledger: what the rules say, and what was ordered; nothing that never could begin."""
+        planned = occurrences(self._ready, self.settings.site.zone, *window)
+        both = (*planned, *found.ordered.values())
+        return tuple(one for one in both if one.id in found.known or _can_still_sound(one.playlist, now))
 
     def _lookback(self) -> timedelta:
         """How far back an airing may have begun that a node still has to do with."""
@@ -236,9 +256,14 @@ class Scheduling:
             if one.start < now + ARM_AHEAD:
                 self._timer.at(f"verdict:{one.id}", max(one.end + VERDICT_AFTER, now), self._verdict(one.id))
 
-    def _verdict(self, occurrence: str) -> Callable[[], Any]:
+    def _verdict(self, occurrence: str) -> Callable[[], Awaitable[None]]:
         async def call() -> None:
-            unknown = await self._ledger.verdict(occurrence)
+            try:
+                unknown = await self._ledger.verdict(occurrence)
+            except StoreError as error:
+                log.error("verdict not stored; trying again", occurrence=occurrence, reason=str(error))
+                self._timer.at(f"verdict:{occurrence}", self._clock.now() + VERDICT_AGAIN, call)
+                return
             if unknown:
                 log.warning("no word of an airing", occurrence=occurrence, nodes=[one.node for one in unknown][:20])
 
@@ -254,7 +279,15 @@ class Scheduling:
         async with self._one_at_a_time:
             await self._replan("a new day")
         dropped = self._library.collect(self.needed_assets())
-        log.info("audio collected", dropped=dropped)
+        await self._prune(lambda tx, before: tx.prune_journal(before), JOURNAL_KEPT)
+        await self._prune(lambda tx, before: tx.prune_ledger(before), LEDGER_KEPT)
+        log.info("cleaned", assets_dropped=dropped)
+
+    async def _prune(self, some: Callable[[Tx, datetime], int], kept: timedelta) -> None:
+        """A little at a time, so that nothing waits long behind it."""
+        before = self._clock.now() - kept
+        while await self._store.transact(lambda tx: some(tx, before)):
+            pass
 
     def needed_assets(self) -> set[str]:
         """SHA-256 of every asset that a playlist or a broadcast needs."""

@@ -171,7 +171,7 @@ async def test_a_journal_that_comes_twice_counts_once(house: House) -> None:
     entry = word(1, "started", START + timedelta(hours=9), late_ms=1)
     first = await house.ledger.take([("na-meo-01", entry)])
     again = await house.ledger.take([("na-meo-01", entry)])
-    assert (len(first.fresh), len(again.fresh)) == (1, 0)
+    assert (first.fresh, again.fresh) == (1, 0)
     assert again.upto == {("na-meo-01", "a"): 1}
 
 

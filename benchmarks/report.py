@@ -1,0 +1,61 @@
+"""How a benchmark tells what it measured: a table on the terminal, and JSON with machine, versions and spread."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+FOLDER = Path("build/bench")
+PACKAGES = ("paho-mqtt", "APScheduler", "SQLAlchemy", "msgspec", "pydub")
+
+
+class Report:
+    """Figures of one benchmark: {figure: {"value", "unit", ...}}."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._figures: dict[str, dict[str, Any]] = {}
+
+    def add(self, figure: str, value: float, unit: str) -> None:
+        self._figures[figure] = {"value": round(value, 3), "unit": unit}
+
+    def spread(self, figure: str, values: Sequence[float], unit: str) -> None:
+        """The median of `values`, with the least and the most."""
+        self._figures[figure] = {
+            "value": round(statistics.median(values), 3),
+            "unit": unit,
+            "min": round(min(values), 3),
+            "max": round(max(values), 3),
+            "n": len(values),
+        }
+
+    def write(self) -> None:
+        """Print the table and write build/bench/NAME.json."""
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        whole: Mapping[str, Any] = {**self._figures, "_machine": machine()}
+        (FOLDER / f"{self._name}.json").write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
+        table = Table("figure", "value", "unit", "least to most", title=self._name)
+        for figure, told in self._figures.items():
+            span = f"{told['min']:g} to {told['max']:g} (n={told['n']})" if "n" in told else ""
+            table.add_row(figure, f"{told['value']:g}", told["unit"], span)
+        Console(width=110).print(table)
+
+
+def machine() -> dict[str, Any]:
+    """What it was measured on, and how busy that was."""
+    return {
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "load_1min": round(os.getloadavg()[0], 2),
+        **{name: importlib.metadata.version(name) for name in PACKAGES},
+    }
