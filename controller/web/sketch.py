@@ -47,13 +47,14 @@ class Sketch:
 
 
 def sketch(communes: Sequence[dict[str, Any]]) -> Sketch | None:
-    """The map of the nodes that have coordinates; None when fewer than two places are known."""
+    """The map of the nodes that have coordinates, faulty ones on top; None when fewer than two places are known."""
     placed = [node for commune in communes for node in commune["nodes"] if _known(node)]
     if len({(node["place"]["lat"], node["place"]["lon"]) for node in placed}) < 2:
         return None
     frame = _Frame.around(placed)
     dots = {node["id"]: Dot(*frame.at(node), node) for node in placed}
-    return Sketch(WIDTH, frame.height, tuple(dots.values()), _labels(communes, dots))
+    drawn = sorted(dots.values(), key=lambda dot: bool(dot.node["faults"]))
+    return Sketch(WIDTH, frame.height, tuple(drawn), _labels(communes, dots))
 
 
 def _known(node: dict[str, Any]) -> bool:
@@ -61,7 +62,7 @@ def _known(node: dict[str, Any]) -> bool:
 
 
 def _labels(communes: Sequence[dict[str, Any]], dots: dict[str, Dot]) -> tuple[Label, ...]:
-    """Each name above its nodes, or below them where it would cover something."""
+    """Each name at the first place beside its nodes where it covers least."""
     taken = [(dot.x, dot.y) for dot in dots.values()]
     labels: list[Label] = []
     for commune in communes:
@@ -73,14 +74,24 @@ def _labels(communes: Sequence[dict[str, Any]], dots: dict[str, Dot]) -> tuple[L
     return tuple(labels)
 
 
-def _places(mine: Sequence[Dot], name: str) -> tuple[Label, Label]:
-    middle = round(sum(dot.x for dot in mine) / len(mine), 1)
-    above, below = min(dot.y for dot in mine) - 24, max(dot.y for dot in mine) + 38
-    return Label(middle, round(above, 1), name), Label(middle, round(below, 1), name)
+def _places(mine: Sequence[Dot], name: str) -> tuple[Label, ...]:
+    """Above, below, right and left of the nodes, as a reader would look for it."""
+    xs, ys = [dot.x for dot in mine], [dot.y for dot in mine]
+    middle, level = sum(xs) / len(xs), sum(ys) / len(ys) + 6
+    beside = len(name) * LETTER[0] / 2 + 18
+    places = (
+        (middle, min(ys) - 16),
+        (middle, max(ys) + 32),
+        (max(xs) + beside, level),
+        (min(xs) - beside, level),
+    )
+    return tuple(Label(round(x, 1), round(y, 1), name) for x, y in places)
 
 
 def _covered(label: Label, taken: Sequence[tuple[float, float]]) -> int:
-    """How many dots and names lie where `label` would be written."""
+    """How many dots and names lie where `label` would be written; one that leaves the frame covers everything."""
+    if not label.reach < label.x < WIDTH - label.reach:
+        return len(taken) + 1
     return sum(abs(x - label.x) < label.reach + 8 and -LETTER[1] < y - label.y < 8 for x, y in taken)
 
 

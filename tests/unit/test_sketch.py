@@ -9,7 +9,9 @@ from controller.web.sketch import WIDTH, sketch
 
 
 def commune(name: str, *places: tuple[float | None, float | None]) -> dict[str, Any]:
-    nodes = [{"id": f"{name}-{n}", "place": {"lat": lat, "lon": lon}} for n, (lat, lon) in enumerate(places)]
+    nodes = [
+        {"id": f"{name}-{n}", "faults": [], "place": {"lat": lat, "lon": lon}} for n, (lat, lon) in enumerate(places)
+    ]
     return {"name": name, "nodes": nodes}
 
 
@@ -28,6 +30,15 @@ def test_everything_lies_within_the_frame() -> None:
         assert drawn is not None
         assert all(0 <= dot.x <= WIDTH and 0 <= dot.y <= drawn.height for dot in drawn.dots)
         assert all(0 <= label.y <= drawn.height for label in drawn.labels)
+        assert all(label.reach < label.x < WIDTH - label.reach for label in drawn.labels)
+
+
+def test_a_faulty_node_is_never_hidden_behind_its_neighbours() -> None:
+    crowd = commune("a", (20.0, 104.0), (20.0001, 104.0), (20.1, 104.1))
+    crowd["nodes"][0]["faults"] = [{"severity": "critical"}]
+    drawn = sketch([crowd])
+    assert drawn is not None
+    assert drawn.dots[-1].node["id"] == "a-0"
 
 
 def test_without_two_known_places_there_is_no_map() -> None:
