@@ -1,0 +1,71 @@
+"""The program itself: what it says when it cannot run, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from controller.wire.messages import Enrolment, KeySet, MediaAccess, MqttAccess
+from controller.wire.signing import generate_key
+from tests.integration.agent_rig import ask
+
+UNREACHABLE = "192.0.2.1"  # TEST-NET-1: packets vanish
+
+
+async def program(*arguments: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "simulators", *arguments, stderr=asyncio.subprocess.PIPE
+    )
+
+
+async def refusal(*arguments: str) -> str:
+    process = await program(*arguments)
+    _, said = await process.communicate()
+    assert process.returncode == 1
+    return said.decode()
+
+
+async def test_an_empty_folder_is_explained_with_the_command_that_helps(tmp_path: Path) -> None:
+    said = " ".join((await refusal("--enrolments", str(tmp_path))).split())
+    assert "no enrolment files" in said
+    assert "loa enroll NODE" in said
+
+
+async def test_a_file_that_is_no_enrolment_is_named(tmp_path: Path) -> None:
+    (tmp_path / "bad.json").write_text('{"node": 7}')
+    said = await refusal("--enrolments", str(tmp_path))
+    assert "bad.json" in said.replace("\n", "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_it_ends_at_once_even_while_the_broker_cannot_be_reached(tmp_path: Path, number: signal.Signals) -> None:
+    enrolments = tmp_path / "enrolments"
+    enrolments.mkdir()
+    enrolment = Enrolment(
+        "node-1",
+        "loa/v1",
+        MqttAccess(UNREACHABLE, 1883, "node-1", "secret"),
+        MediaAccess("http://192.0.2.1:8080"),
+        KeySet((generate_key().public_jwk,)),
+    )
+    (enrolments / "node-1.json").write_bytes(msgspec.json.encode(enrolment))
+    control = tmp_path / "sock"
+    process = await program(
+        "--enrolments", str(enrolments), "--folder", str(tmp_path / "nodes"), "--control", str(control)
+    )
+    while not control.exists():
+        assert process.returncode is None
+        await asyncio.sleep(0.02)
+    listing = (await ask(control, do="list"))["nodes"]
+    assert listing["node-1"]["powered"]
+    assert not listing["node-1"]["connected"]
+    asked = time.monotonic()
+    process.send_signal(number)
+    assert await process.wait() == 0
+    assert time.monotonic() - asked < 3
