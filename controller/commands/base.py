@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -203,7 +204,7 @@ def _folder_in(config: Path) -> Path | None:
 
     try:
         written = yaml.safe_load((config / "site.yaml").read_text(encoding="utf-8"))
-        return (config / Path(str(written["data"])).expanduser()).absolute()
+        return Path(os.path.abspath(config / Path(str(written["data"])).expanduser()))
     except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):
         return None
 

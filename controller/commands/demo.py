@@ -28,13 +28,13 @@ def demo(
     from controller.demo.home import DemoError
     from controller.demo.stage import perform
 
-    seconds = _seconds(lasting) if lasting else None
+    seconds = seconds_of(lasting) if lasting else None
     base.load_settings(config)
     with base.failing(DemoError):
         raise typer.Exit(perform(config, seconds=seconds, report=report, port=port))
 
 
-def _seconds(text: str) -> float:
+def seconds_of(text: str) -> float:
     """A length of time, as 60s, 5m, 1h or plain seconds."""
     number, unit = (text[:-1], text[-1]) if text[-1:] in UNITS else (text, "s")
     try:
