@@ -119,7 +119,7 @@ def build(
         changes=changes,
         on_outbox=alerting.wake,
     )
-    intake = Intake(settings, clock=clock, dispatch=dispatch, ledger=ledger, health=monitoring)
+    intake = Intake(settings, clock=clock, dispatch=dispatch, ledger=ledger, health=monitoring, changes=changes)
     told = [dispatch.reload, monitoring.reload, alerting.reload, intake.reload]
     scheduling = Scheduling(
         settings,

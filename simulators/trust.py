@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from controller.wire.messages import Command, Emergency, PlaylistsDoc
+from controller.wire.messages import MAX_DOCUMENT, Command, Emergency, PlaylistsDoc
 from controller.wire.signing import Refused, verify
 
 Keys = Mapping[str, Ed25519PublicKey]
@@ -57,7 +57,7 @@ def judge_playlists(
     if holding.digest and digest_of(token) == holding.digest:
         return Unchanged()
     try:
-        document = verify(PlaylistsDoc, token, keys, audience=(node,), now=now)
+        document = verify(PlaylistsDoc, token, keys, audience=(node,), now=now, limit=MAX_DOCUMENT)
     except Refused as refused:
         return Rejected(refused.reason, alarming=synced or refused.reason != "expired", detail=refused.detail)
     if (document.epoch, document.rev) == (holding.epoch, holding.rev):

@@ -49,11 +49,15 @@ class Vitals:
         mono = time.monotonic()
         self.advance(mono)
         self._beat_at = mono
+        stepped = node.parts.state() != self._told
         self._told = node.parts.state()
         if node.link.connected:
             self._seq += 1
             node.link.publish(node.topics.heartbeat(node.id), encode(self._heartbeat(mono)), qos=0)
-        self.schedule()
+        if stepped:  # a second measurement: nobody should wait for the interval to learn that it was no glitch
+            node.timers.at("beat", mono + STEP_S, self.beat)
+        else:
+            self.schedule()
 
     def changed(self) -> None:
         """Something may have stepped: tell at once, at most once a second."""

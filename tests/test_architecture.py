@@ -42,6 +42,7 @@ RINGS: dict[str, tuple[str, tuple[str, ...]]] = {
             "studio",
             "app",
             "web",
+            "refusal",
             "simulators",
         ),
     ),

@@ -108,9 +108,19 @@ class Dispatch:
 
     async def send(self, nodes: Collection[str]) -> list[str]:
         """Publish the documents of `nodes`; those that the broker took."""
+        await self._renew(nodes)
         rows = [self._desired[node] for node in nodes if node in self._desired]
         outcomes = await asyncio.gather(*(self._publish(row) for row in rows))
         return [row.node for row, taken in zip(rows, outcomes, strict=True) if taken]
+
+    async def _renew(self, nodes: Collection[str]) -> None:
+        """Sign again what was made under an earlier epoch: a node that has had an order of this one would refuse it."""
+        now = self._clock.now()
+        old = [self._documents[node] for node in nodes if node in self._desired and self.version(node)[0] < self.epoch]
+        revisions = [self._signed(msgspec.structs.replace(one, epoch=self.epoch, rev=one.rev + 1), now) for one in old]
+        if revisions:
+            await self._store.transact(lambda tx: tx.put_desired(revisions))
+            self.adopt(revisions)
 
     async def on_bus_up(self) -> list[str]:
         """Say who leads, and send what any node is not known to hold. Returns the nodes sent to."""

@@ -11,9 +11,10 @@ import structlog
 
 from controller.domain.site import Settings
 from controller.ports import BusDown, BusEvent, BusUp, Clock, Received, StoreError
+from controller.services.changes import Changes
 from controller.services.dispatch import Dispatch
 from controller.services.ledger import Ledger
-from controller.wire.messages import FaultReport, Heartbeat, JournalEntry, Status, WireError, decode
+from controller.wire.messages import FaultReport, Heartbeat, Held, JournalEntry, Status, WireError, decode
 from controller.wire.topics import Topics, Up
 
 log = structlog.get_logger(__name__)
@@ -43,14 +44,25 @@ Arrived = tuple[Up, Received]
 class Intake:
     """Routes batches of bus events. `counters` counts what came and what was refused, by kind."""
 
-    def __init__(self, settings: Settings, *, clock: Clock, dispatch: Dispatch, ledger: Ledger, health: Health) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Clock,
+        dispatch: Dispatch,
+        ledger: Ledger,
+        health: Health,
+        changes: Changes,
+    ) -> None:
         self._settings = settings
         self._topics = Topics(settings.site.mqtt.root)
         self._clock = clock
         self._dispatch = dispatch
         self._ledger = ledger
         self._health = health
+        self._changes = changes
         self._complained: dict[str, float] = {}
+        self._whole: dict[str, tuple[int, int]] = {}
         self.counters: Counter[str] = Counter()
         self.bus_problem = "not connected yet"
         self._handlers: dict[str, Callable[[list[Arrived]], Awaitable[None]]] = {
@@ -109,6 +121,7 @@ class Intake:
         elif isinstance(event, BusDown):
             self.bus_problem = event.reason
             await self._health.on_bus_down(event.reason, event.mono)
+        self._changes.notify("status")
 
     async def _publish(self, sending: Awaitable[list[str]]) -> None:
         """Send, and write down to whom."""
@@ -140,8 +153,16 @@ class Intake:
                 self._refuse("undecodable", up.node, f"heartbeat: {error}")
         await self._health.on_heartbeats(batch)
         for node, heartbeat, _ in batch:
-            held = (heartbeat.playlists.epoch, heartbeat.playlists.rev)
-            await self._publish(self._dispatch.on_held(node, held))
+            await self._held(node, heartbeat.playlists)
+
+    async def _held(self, node: str, held: Held) -> None:
+        """A heartbeat says what its node holds: all of it, an older document, or one with audio still missing."""
+        version = (held.epoch, held.rev)
+        await self._publish(self._dispatch.on_held(node, version))
+        whole = held.missing == 0 and version == self._dispatch.version(node)
+        if whole and self._whole.get(node) != version:
+            self._whole[node] = version
+            await self._ledger.ready(node)
 
     async def _journals(self, arrived: list[Arrived]) -> None:
         batch: list[tuple[str, JournalEntry]] = []

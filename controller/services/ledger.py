@@ -13,6 +13,7 @@ from broadcasts.model import Occurrence, Playlist, assets_of
 from controller.domain.delivery import (
     FINAL,
     PLAYING_WORDS,
+    WAITING,
     Delivery,
     DeliveryEvent,
     DeliveryState,
@@ -75,6 +76,15 @@ class Ledger:
             _move(tx, [row for row in rows if (row.occurrence, row.node) in wanted], Event.PUBLISHED, at)
 
         await self._store.transact(work)
+
+    async def ready(self, node: str) -> None:
+        """`node` says that it holds its newest document and all its audio. Its journal says so asset by asset, but
+        what it said of audio that several documents need may lie before our own start."""
+        now = self._clock.now()
+        ids = [playlist.id for playlist in self._wanted(node)]
+        late = await self._store.read(lambda tx: [row for row in tx.deliveries_of(ids, [node]) if row.state in WAITING])
+        if any(row.state is not DeliveryState.READY for row in late):
+            await self._store.transact(lambda tx: _move(tx, tx.deliveries_of(ids, [node]), Event.READY, now))
 
     async def take(self, batch: Sequence[tuple[str, JournalEntry]]) -> Taken:
         """Store journal entries once each and move the deliveries that they tell of."""

@@ -88,7 +88,7 @@ EXAMPLES: dict[str, Struct] = {
             "line_z_ohm": 7.9,
             "rsrp_dbm": -87,
             "disk_free_pct": 61,
-            "door": "closed",
+            "door": False,
             "spd_ok": True,
         },
     ),

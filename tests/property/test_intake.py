@@ -93,8 +93,9 @@ async def _fed(batches: list[list[Received]]) -> tuple[Intake, Listening]:
     await store.open()
     dispatch = Dispatch(site, store=store, bus=bus, clock=clock, key=KEY)
     await dispatch.start()
-    ledger = Ledger(store=store, clock=clock, changes=Changes(), wanted=dispatch.wanted)
-    intake = Intake(site, clock=clock, dispatch=dispatch, ledger=ledger, health=health)
+    changes = Changes()
+    ledger = Ledger(store=store, clock=clock, changes=changes, wanted=dispatch.wanted)
+    intake = Intake(site, clock=clock, dispatch=dispatch, ledger=ledger, health=health, changes=changes)
     for batch in batches:
         await intake.take(batch)
     last = Received("loa/v1/up/na-meo-01/heartbeat", as_json({**GOOD, "conn": 2}), retain=False, mono=clock.monotonic())

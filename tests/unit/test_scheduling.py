@@ -53,12 +53,17 @@ async def test_a_restart_with_nothing_changed_publishes_no_new_revision(house: H
     assert again.dispatch.version("na-meo-01") == (1, 1)
 
 
-async def test_after_a_restart_what_a_node_lacks_is_sent_as_it_was(house: House) -> None:
+async def test_after_a_restart_what_a_node_lacks_is_sent_under_the_new_epoch(house: House) -> None:
+    """An order of the new epoch may reach the node first; then it would refuse the old epoch's document."""
     again = await house.restarted()
     await again.started()
     await again.dispatch.on_held("na-meo-01", (0, 0), fresh_connect=True)
     (document,) = again.documents("na-meo-01")
-    assert (document.epoch, document.rev) == (1, 1)
+    assert (document.epoch, document.rev) == (2, 2)
+    assert [one.id for one in document.playlists] == house.holds("na-meo-01")
+    third = await again.restarted()
+    await third.dispatch.start()
+    assert third.dispatch.version("na-meo-01") == (2, 2), "what was sent is what is remembered"
 
 
 async def test_a_node_that_holds_what_it_should_is_left_alone(house: House) -> None:
@@ -165,6 +170,14 @@ async def test_no_word_by_the_deadline_is_unknown_and_a_later_word_still_counts(
     ]
     await house.ledger.take([("na-meo-02", one) for one in late])
     assert (await house.states(TODAY))["na-meo-02"] == "completed"
+
+
+async def test_a_node_that_has_all_its_audio_is_ready_whatever_was_said_before_our_start(house: House) -> None:
+    accepted = JournalEntry(log="a", n=1, at=START, kind="playlists", result="accepted", epoch=1, rev=1)
+    await house.ledger.take([("na-meo-01", accepted)])
+    assert (await house.states(TODAY))["na-meo-01"] == "accepted"
+    await house.ledger.ready("na-meo-01")
+    assert (await house.states(TODAY))["na-meo-01"] == "ready"
 
 
 async def test_a_journal_that_comes_twice_counts_once(house: House) -> None:
