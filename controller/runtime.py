@@ -56,13 +56,22 @@ async def serve(settings: Settings) -> None:
     """Run the controller of `settings` until SIGINT or SIGTERM. AlreadyRunning, BrokerError, KeyFault, StoreError,
     CannotStart: it could not start. From the main thread only."""
     data = Path(settings.site.data)
+    _make(data)
     lock = Lock(data / LOCK_FILE)
+    (data / CONTROLLER_FILE).unlink(missing_ok=True)  # of one that was killed
     try:
         async with AsyncExitStack() as stack:
             await _serve(settings, data, stack)
     finally:
         lock.release()
     log.info("stopped")
+
+
+def _make(data: Path) -> None:
+    """The data folder: others may pass through, for the broker gives up root's rights, but see nothing."""
+    if not data.exists():
+        data.mkdir(parents=True)
+        data.chmod(0o711)
 
 
 async def _serve(settings: Settings, data: Path, stack: AsyncExitStack) -> None:

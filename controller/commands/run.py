@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 
 from controller.commands import base
@@ -14,6 +15,7 @@ from controller.commands.words import t
 def run(folder: FolderArgument = None, config: ConfigOption = CONFIG) -> None:
     config = folder or config
     settings = base.load_settings(config)
+    os.umask(0o077)  # what Loa writes holds passwords' hashes and tokens
     set_up_logs()
     from controller.adapters.broker import BrokerError
     from controller.adapters.keys import KeyFault
