@@ -19,14 +19,18 @@ Samples = NDArray[np.float64]
 
 
 def voice(seconds: float, seed: int = 1, level: float = 0.25) -> Samples:
-    """Noise in syllables: broad in frequency, uneven in level, unlike itself at any shift."""
+    """Voiced syllables of wandering pitch: uneven in level as speech is, and like itself at no other shift."""
     random = np.random.default_rng(seed)
-    length = int(seconds * RATE)
-    noise = np.convolve(random.standard_normal(length), np.ones(6) / 6, mode="same")
-    knots = random.uniform(0.05, 1.0, int(seconds * 5) + 2)
-    syllables = np.interp(np.arange(length) / RATE * 5, np.arange(len(knots)), knots)
-    shaped = noise * syllables
-    return np.asarray(shaped / np.abs(shaped).max() * level, dtype=np.float64)
+    time = np.arange(int(seconds * RATE)) / RATE
+
+    def wander(low: float, high: float, a_second: float) -> Samples:
+        knots = random.uniform(low, high, int(seconds * a_second) + 2)
+        return np.interp(time * a_second, np.arange(len(knots)), knots)
+
+    phase = 2 * np.pi * np.cumsum(wander(180, 380, 4)) / RATE
+    voiced = sum(np.sin(order * phase) / order for order in range(1, 9)) * wander(0.02, 1.0, 5)
+    samples = voiced + 0.02 * random.standard_normal(len(time))
+    return np.asarray(samples / np.abs(samples).max() * level, dtype=np.float64)
 
 
 def tone(seconds: float, pitch: float = 440.0, level: float = 0.25) -> Samples:

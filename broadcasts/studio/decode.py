@@ -37,6 +37,8 @@ _FULL_SCALE = 0.98
 _OVER_DBFS = 1.0
 _SHORTEST_S = 0.3
 _PROMISED = 0.97
+_PADDING_S = 0.1
+"""MP3 and AAC headers may count the encoder's padding, which is not decoded."""
 _SILENT_LUFS = -50.0
 _TRIM_BELOW_LU = 32.0
 _KEEP_BEFORE_S = 0.05
@@ -165,10 +167,8 @@ def _is_text(head: bytes) -> bool:
 
 
 def _unopened(header: Ran) -> str:
-    if _AUDIO.search(header.log) and _DURATION.search(header.log):
-        return ""
-    if _AUDIO.search(header.log) is None and "Input #0" in header.log:
-        return "has no audio track"
+    if "Input #0" in header.log:
+        return "" if _AUDIO.search(header.log) else "has no audio track"
     for symptom, reason in _OPENING:
         if symptom in header.log:
             return reason
@@ -192,12 +192,10 @@ def _too_long(seconds: float, max_s: float) -> str:
 
 def _spoilt(ran: Ran, tap: _Tap, promised_s: float) -> str:
     """Why what was decoded is not to be aired."""
-    if tap.duration_s == 0 and not ran.errors:
+    if tap.frames == 0 and not ran.errors:
         return "contains no sound, only a header"
-    if tap.duration_s < _PROMISED * promised_s:
+    if tap.duration_s < _PROMISED * promised_s - _PADDING_S:
         return f"is cut off: {_length(tap.duration_s)} of {_length(promised_s)} are there; copy or export it again"
-    if "corrupt input packet" in ran.log:
-        return "is cut off or damaged; copy or export it again"
     if ran.code != 0 or ran.errors or not tap.finite:
         detail = "not a number" if not tap.finite else first_error(ran)
         return f"is damaged ({detail}); copy or export it again"
@@ -230,7 +228,7 @@ def _listening(path: Path, max_s: float) -> list[str]:
     native = ("-map", "0:a:0", "-c:a", "pcm_f32le", "-fflags", "+bitexact", "-f", "wav", "pipe:1")
     mono = (f"aresample={RATE}", "aformat=sample_fmts=flt:channel_layouts=mono", meter())
     metered = ("-map", "0:a:0", "-af", ",".join(mono), "-f", "null", "-")
-    return [*_SAFE, "-t", f"{max_s + 1}", "-i", f"file:{path}", *native, *metered]
+    return [*_SAFE, "-err_detect", "crccheck", "-t", f"{max_s + 1}", "-i", f"file:{path}", *native, *metered]
 
 
 class _Tap:

@@ -27,6 +27,7 @@ class Espeak:
     def __init__(self, library: str = "", data: str = "") -> None:
         self._library = library or str(espeakng_loader.get_library_path())
         self._data = Path(data or espeakng_loader.get_data_path())
+        self._version = version("espeakng-loader")
 
     @property
     def known(self) -> tuple[str, ...]:
@@ -36,7 +37,7 @@ class Espeak:
         return voice in VOICES
 
     def identity(self, voice: str) -> str:
-        return f"espeak-ng {version('espeakng-loader')} {voice}"
+        return f"espeak-ng {self._version} {voice}"
 
     def speak(self, text: str, voice: str, words_per_minute: int, into: Path) -> None:
         child = [sys.executable, "-I", "-S", espeak_child.__file__, self._library, voice, str(words_per_minute)]

@@ -32,7 +32,7 @@ class Listener:
         self._shelf = shelf
         self._max_s = max_s
         self._once = OncePerKey()
-        self._digests: dict[tuple[str, int, int], str] = {}
+        self._digests: dict[str, str] = {}
 
     def facts(self, path: Path) -> FileFacts:
         """Facts of an accepted file. AudioRefused with one line that names it."""
@@ -55,11 +55,15 @@ class Listener:
 
     def content(self, path: Path) -> str:
         """Content hash of a file; read again only when it has changed. OSError."""
+        stamp = self.stamp(path)
+        if stamp not in self._digests:
+            self._digests[stamp] = digest(path)
+        return self._digests[stamp]
+
+    def stamp(self, path: Path) -> str:
+        """Something that changes when the file does. OSError."""
         status = path.stat()
-        held = (str(path), status.st_size, status.st_mtime_ns)
-        if held not in self._digests:
-            self._digests[held] = digest(path)
-        return self._digests[held]
+        return f"{path} {status.st_ino} {status.st_size} {status.st_mtime_ns}"
 
     def _judged(self, path: Path) -> _Verdict:
         try:

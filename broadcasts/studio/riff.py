@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 
-_CHUNK = struct.Struct("<4sI")
+_CHUNK_HEAD = 8
 _UNKNOWN = 0x7FFF_0000
 """Sizes from here on are put there by programs that write to a pipe and cannot know."""
 
@@ -17,9 +16,9 @@ def is_whole(path: Path) -> bool:
         start = file.read(12)
         if start[:4] != b"RIFF" or start[8:] != b"WAVE":
             return True
-        while len(head := file.read(_CHUNK.size)) == _CHUNK.size:
-            name, length = _CHUNK.unpack(head)
-            if name == b"data":
+        while len(head := file.read(_CHUNK_HEAD)) == _CHUNK_HEAD:
+            length = int.from_bytes(head[4:], "little")
+            if head[:4] == b"data":
                 return length >= _UNKNOWN or file.tell() + length <= size
             file.seek(length + length % 2, 1)
     return True

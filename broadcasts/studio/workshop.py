@@ -26,11 +26,12 @@ from broadcasts.studio.speech import Speech
 from broadcasts.studio.targets import RATE, Targets
 
 KIND = "index"
+WHOLE = -1
 _CHANGED = "a file changed while it was being read; try again"
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """What rendering a segment gave. Warnings are by index of the part, without its name."""
+    """What rendering a segment gave. Warnings are by index of the part (or WHOLE), without its name."""
 
     sha256: str
     bytes: int
@@ -78,7 +79,7 @@ class Workshop:
         options, filters = decode.opened(Path(part.path), facts)
         source = loudness.Source(options, filters, limit_s=600 + facts.sound_s)
         said = loudness.master(self._ffmpeg, source, self._targets, into)
-        return [(0, text) for text in (*facts.warnings, *said)]
+        return [*((0, text) for text in facts.warnings), *((WHOLE, text) for text in said)]
 
     def _joined(self, segment: Segment, into: Path) -> list[tuple[int, str]]:
         warnings: list[tuple[int, str]] = []
@@ -86,7 +87,7 @@ class Workshop:
         samples = assemble.join(self._sounds(segment, into.parent, warnings), mixed)
         source = loudness.Source(assemble.raw_input(mixed), limit_s=600 + samples / RATE)
         said = loudness.master(self._ffmpeg, source, self._targets, into)
-        return [*warnings, *((0, text) for text in said)]
+        return [*warnings, *((WHOLE, text) for text in said)]
 
     def _sounds(self, segment: Segment, bench: Path, warnings: list[tuple[int, str]]) -> Iterator[Sound]:
         for index, part in enumerate(segment.parts):
