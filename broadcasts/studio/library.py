@@ -62,6 +62,7 @@ class Studio:
         self._speech = speech or Voices([Espeak(), Piper(), HttpSpeech()])
         self._workshop = Workshop(self._ffmpeg, self._shelf, self._listener, self._speech, self._targets)
         self._known: dict[tuple[Item, ...], tuple[Stamps, Rendered]] = {}
+        self._closed = False
         self._quick = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="studio")
         self._slow = ThreadPoolExecutor(1, thread_name_prefix="studio-long")
 
@@ -99,6 +100,7 @@ class Studio:
 
     def close(self) -> None:
         """End running children and threads. What was in the making is lost; nothing half made is left."""
+        self._closed = True
         self._ffmpeg.close()
         for pool in (self._quick, self._slow):
             pool.shutdown(wait=True, cancel_futures=True)
@@ -183,9 +185,14 @@ class Studio:
         said = self._shelf.recall(workshop.KIND, entry.stem, Entry)
         return said is None or self._shelf.asset(said.sha256) is None
 
-    @staticmethod
-    async def _in(pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(pool, work)
+    async def _in(self, pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        if self._closed:
+            raise AudioRefused("the studio is closed", permanent=False)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(pool, work)
+        except OSError as error:
+            detail = f"{error.strerror or error} ({error.filename})" if error.filename else str(error)
+            raise AudioRefused(f"the studio's files could not be used: {detail}", permanent=False) from error
 
 
 def _is_large(path: Path) -> bool:

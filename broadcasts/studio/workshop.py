@@ -49,6 +49,7 @@ class Workshop:
         self._speech = speech
         self._targets = targets
         self._once = OncePerKey()
+        self._chimes: dict[str, Sound] = {}
 
     def rendered(self, segment: Segment) -> Entry:
         """The asset of `segment`, made now unless it is there. AudioRefused with the reason and the item."""
@@ -110,10 +111,17 @@ class Workshop:
                 self._speech.speak(text, self._voice(part), self._targets.words_per_minute, path)
                 facts = self._listener.fresh(path)
             case Chime():
-                path = bench / "chime"
-                _write_wav(path, chimes.NAMES[part.name]())
-                facts = self._listener.fresh(path)
+                return self._chime(part.name, bench), ()
         return assemble.sound(decode.decode(self._ffmpeg, path, facts)), (*facts.warnings, *said)
+
+    def _chime(self, name: str, bench: Path) -> Sound:
+        """Made the first time it is wanted: most broadcasts begin with the same one."""
+        if name not in self._chimes:
+            path = bench / "chime"
+            _write_wav(path, chimes.NAMES[name]())
+            samples = decode.decode(self._ffmpeg, path, self._listener.fresh(path))
+            self._chimes[name] = assemble.sound(samples)
+        return self._chimes[name]
 
     def _key(self, segment: Segment) -> str:
         t = self._targets

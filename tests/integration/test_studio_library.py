@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -209,6 +210,21 @@ async def test_closing_ends_children_at_once_and_says_so(tmp_path: Path) -> None
     assert [thread for thread in threading.enumerate() if thread.name.startswith("studio")] == []
 
 
+def test_no_child_is_left_when_the_service_is_killed(tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    os.mkfifo(started)
+    endless = script(
+        tmp_path / "ffmpeg",
+        f'#!/bin/sh\ncase "$*" in *libopus*) echo $$ > {started}; exec sleep 1000;; esac\nexec {FFMPEG} "$@"\n',
+    )
+    with subprocess.Popen([sys.executable, "-c", CRASH, str(tmp_path / "studio"), str(endless)]) as service:
+        child = os.pidfd_open(int(started.read_text()))
+        service.kill()
+    ended, _, _ = select.select([child], [], [], 10)
+    os.close(child)
+    assert ended
+
+
 async def test_a_full_disk_is_not_the_files_fault(tmp_path: Path) -> None:
     """A failure of ours is not remembered as a refusal."""
     broken = script(
@@ -221,6 +237,20 @@ async def test_a_full_disk_is_not_the_files_fault(tmp_path: Path) -> None:
         await rendered_by(tmp_path / "studio", broken, *items)
     assert not caught.value.permanent
     assert await rendered_by(tmp_path / "studio", Path(FFMPEG), *items)
+
+
+async def test_a_folder_that_cannot_be_written_is_said_in_one_line(studio: Studio, tmp_path: Path) -> None:
+    (tmp_path / "studio" / "tmp").rmdir()
+    (tmp_path / "studio" / "tmp").touch()
+    with pytest.raises(AudioRefused, match="the studio's files could not be used: Not a directory") as caught:
+        await studio.render([Chime("open")])
+    assert not caught.value.permanent
+
+
+async def test_after_closing_nothing_is_rendered(studio: Studio) -> None:
+    studio.close()
+    with pytest.raises(AudioRefused, match="the studio is closed"):
+        await studio.render([Chime("open")])
 
 
 async def test_a_file_replaced_while_it_is_read_is_not_remembered_under_its_old_content(tmp_path: Path) -> None:
