@@ -18,7 +18,7 @@ setup:
 	@scripts/setup
 
 demo: setup
-	@$(BIN)/loa demo $(ARGS)
+	@$(BIN)/loa demo $(ARGS) || [ $$? = 130 ]  # ended early with Ctrl-C: nothing failed
 
 test:
 	@scripts/setup test

@@ -233,7 +233,7 @@ CATALOGUE: Mapping[str, str] = {
     "{count} message(s)": "{count} tin báo",
     "flagged after {seconds}": "phát hiện sau {seconds}",
     "alerts that arrived": "tin báo đã tới nơi",
-    "not as promised": "chưa đạt như đã hứa",
+    "interrupted before the story was over": "bị ngắt trước khi kết thúc",
     "only {heard} of {nodes} nodes heard the announcement": "chỉ {heard}/{nodes} cụm loa nghe được thông báo",
     "{cause}: no incident": "{cause}: chưa phát hiện sự cố",
     "{cause}: nobody was told": "{cause}: chưa báo cho ai",

@@ -90,6 +90,7 @@ class Screen:
     # --- the end --------------------------------------------------------------------------------------------
 
     def summary(self, found: Account, missing: list[str]) -> None:
+        """The table, and below it what did not happen as it should."""
         grid = Table("", "", box=box.SIMPLE, show_header=False, title=t("Summary"), title_justify="left")
         grid.add_row(t("heard the announcement"), t("{heard} of {nodes} nodes", heard=found.heard, nodes=found.nodes))
         grid.add_row(t("first word after the start of the demo"), _seconds(found.first_word_s))
@@ -100,7 +101,7 @@ class Screen:
         grid.add_row(t("alerts that arrived"), str(found.alerts_sent))
         self._console.print(grid)
         for text in missing:
-            self._console.print(f"[red]{t('not as promised')}:[/red] {escape(text)}")
+            self._console.print(f"[red]✗ {escape(text)}[/red]")
 
 
 def named(incident: Json) -> str:

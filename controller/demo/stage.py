@@ -79,10 +79,12 @@ class _Show:
         airing, incidents = (story.airing, story.incidents) if story else (None, [])
         outcome = account(len(self._settings.nodes), airing, incidents, breaks, len(self._alerts), self._began)
         missing = broken_promises(outcome, breaks, PROMISED)
-        self.screen.summary(outcome, [t(text, **values) for text, values in missing])
+        early = self._interrupted and bool(missing)
+        said = [t("interrupted before the story was over")] if early else [t(text, **each) for text, each in missing]
+        self.screen.summary(outcome, said)
         if report is not None:
             _write(report, outcome)
-        return 0 if not missing else INTERRUPTED if self._interrupted else 1
+        return INTERRUPTED if early else 1 if missing else 0
 
     # --- parts ----------------------------------------------------------------------------------------------
 
