@@ -11,6 +11,7 @@ from typing import TypeVar
 import msgspec
 import structlog
 
+from broadcasts.difference import Difference, compare, held_by
 from broadcasts.model import (
     Broadcast,
     LateAction,
@@ -44,7 +45,8 @@ from controller.ports import (
 )
 from controller.services.changes import Changes
 from controller.services.dispatch import Dispatch
-from controller.services.ledger import Difference, Ledger, record_plan
+from controller.services import changelog
+from controller.services.ledger import Ledger, record_plan
 
 log = structlog.get_logger(__name__)
 
@@ -126,6 +128,8 @@ class Scheduling:
         self._on_settings = on_settings
         self._ready: tuple[Ready, ...] = ()
         self._planned: tuple[Occurrence, ...] = ()
+        self._in_effect = ""
+        """Digest of the configuration that was planned last; another one than `settings` has if that plan failed."""
         self._one_at_a_time = asyncio.Lock()
         self._rendered = asyncio.Event()
 
@@ -144,7 +148,7 @@ class Scheduling:
         """Take the configuration folder as it is now. ConfigRefused: nothing changed, `problems` say why."""
         try:
             settings = await asyncio.to_thread(self._load)
-            if settings.digest == self.settings.digest:
+            if settings.digest == self.settings.digest == self._in_effect:
                 return self._unchanged()
             ready, refused = await self._render(settings)
             if refused:
@@ -156,8 +160,7 @@ class Scheduling:
             self.settings, self._ready, self.problems = settings, ready, ()
             for take in self._on_settings:
                 take(settings)
-            plan = await self._replan("configuration changed")
-        await self._audit(by, "configuration", _told(plan.difference))
+            plan = await self._replan("configuration changed", by)
         self._changes.notify("config", "air", "nodes", "incidents")
         return plan.difference
 
@@ -169,7 +172,7 @@ class Scheduling:
     async def _refused(self, error: ConfigRefused, by: str) -> None:
         self.problems = error.problems
         log.error("configuration refused; the last good one stays on air", problems=list(error.problems))
-        await self._audit(by, "configuration refused", "\n".join(error.problems)[:4000])
+        await self._audit(by, changelog.REFUSED, "\n".join(error.problems)[:4000])
         self._changes.notify("config")
 
     async def _render(self, settings: Settings) -> tuple[tuple[Ready, ...], tuple[str, ...]]:
@@ -211,6 +214,19 @@ class Scheduling:
     async def _replan(self, reason: str) -> _Plan:
         """Plan the window, commit ledger and desired state together, then publish what changed."""
         now = self._clock.now()
+        async with self._dispatch.revising:
+            plan, held = await self._commit_plan(reason, now)
+            self._planned = held
+            self._dispatch.adopt(plan.revisions)
+        self._in_effect = self.settings.digest
+        await self._ledger.published(await self._dispatch.send([row.node for row in plan.revisions]), now)
+        self._arm(now)
+        log.info("planned", reason=reason, occurrences=len(held), **_counts(plan))
+        self._changes.notify("air")
+        return plan
+
+    async def _commit_plan(self, reason: str, now: datetime) -> tuple[_Plan, tuple[Occurrence, ...]]:
+        """What changed, and everything that nodes are to hold."""
         window = (now - self._lookback(), midnight_after(now, self.settings.site.zone, self.settings.site.horizon_days))
         found = await self._store.read(lambda tx: _Found.by(tx, window, now))
         wanted = self._wanted(found, window, now)
@@ -230,14 +246,7 @@ class Scheduling:
                 reason=reason,
             )
 
-        plan = _Plan(await self._store.transact(work), revisions)
-        self._planned = held
-        self._dispatch.adopt(plan.revisions)
-        await self._ledger.published(await self._dispatch.send([row.node for row in plan.revisions]), now)
-        self._arm(now)
-        log.info("planned", reason=reason, occurrences=len(held), **_counts(plan))
-        self._changes.notify("air")
-        return plan
+        return _Plan(await self._store.transact(work), revisions), held
 
     def _wanted(self, found: _Found, window: tuple[datetime, datetime], now: datetime) -> tuple[Occurrence, ...]:
         """What should be in the ledger: what the rules say, and what was ordered; nothing that never could begin."""
@@ -278,7 +287,7 @@ class Scheduling:
         await self._daily()
         async with self._one_at_a_time:
             await self._replan("a new day")
-        dropped = self._library.collect(self.needed_assets())
+        dropped = await asyncio.to_thread(self._library.collect, self.needed_assets())
         await self._prune(lambda tx, before: tx.prune_journal(before), JOURNAL_KEPT)
         await self._prune(lambda tx, before: tx.prune_ledger(before), LEDGER_KEPT)
         log.info("cleaned", assets_dropped=dropped)
