@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 from broadcasts.model import Item, Rendered
 from broadcasts.studio.errors import AudioRefused as AudioRefused
 from controller.domain.delivery import Delivery, DeliveryEvent, OccurrenceRow
+from controller.domain.emergencies import Answer, EmergencyRow
 from controller.domain.escalation import Channel, OutboxRow, OutboxState
 from controller.domain.faults import Value
 from controller.domain.incidents import Incident, IncidentEvent, WorkOrder
@@ -305,6 +306,27 @@ class Tx(Protocol):
     def prune_ledger(self, before: datetime, limit: int = 100) -> int:
         """Delete up to `limit` occurrences that ended before `before`, oldest first, with their deliveries,
         events and stops; how many occurrences. Orders of the moment that expired before go too."""
+
+    # emergencies
+    def put_emergency(self, row: EmergencyRow) -> None:
+        """Insert or replace by id."""
+
+    def emergency(self, id: str) -> EmergencyRow | None: ...
+
+    def current_emergencies(self) -> list[EmergencyRow]:
+        """Those that the broker may still keep something of (not `cleared`), oldest first."""
+
+    def emergencies(self, start: datetime, end: datetime) -> list[EmergencyRow]:
+        """Ordered in [start, end), newest first."""
+
+    def put_answers(self, rows: Iterable[Answer]) -> None:
+        """Insert or replace by (emergency, node)."""
+
+    def answers(self, emergencies: Sequence[str]) -> list[Answer]:
+        """By emergency, then node."""
+
+    def prune_emergencies(self, before: datetime, limit: int = 100) -> int:
+        """Delete up to `limit` emergencies ordered before `before`, oldest first, with their answers; how many."""
 
     # journal
     def put_journal(self, node: str, entry: JournalEntry, received_at: datetime) -> bool:

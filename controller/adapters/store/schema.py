@@ -21,15 +21,16 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from broadcasts.model import Priority
+from broadcasts.model import Priority, Track
 from controller.adapters.store.types import Choice, Id, Json, Utc, Whole, Words
 from controller.domain.delivery import DeliveryState
+from controller.domain.emergencies import AnswerState, Change, EmergencyState
 from controller.domain.escalation import OutboxState
 from controller.domain.faults import Severity
 from controller.domain.incidents import IncidentState
 from controller.wire.messages import JournalEntry
 
-HEAD = "r0001"
+HEAD = "r0002"
 """The revision that these tables are. Kept here so that an up-to-date database is opened without Alembic."""
 
 metadata = MetaData(
@@ -176,6 +177,45 @@ delivery_events = Table(
     _must("state", Choice(DeliveryState)),
     _must("reason", Words),
     Index(None, "occurrence", "node", "at"),
+)
+
+# --- emergencies --------------------------------------------------------------------------------------------
+
+emergencies = Table(
+    "emergencies",
+    metadata,
+    _key("id", Words),
+    _must("rev", Whole),
+    _must("words_rev", Whole),
+    _must("title", Words),
+    _must("zones", Json(tuple[str, ...])),
+    _must("nodes", Json(tuple[str, ...])),
+    _must("drill", Boolean),
+    _must("volume", Integer),
+    _must("times", Integer),
+    _must("gap_ms", Integer),
+    _must("tracks", Json(tuple[Track, ...])),
+    _must("state", Choice(EmergencyState)),
+    _must("ordered_at", Utc, index=True),
+    _must("ordered_by", Words),
+    _must("changed_at", Utc),
+    _must("not_after", Utc),
+    _must("retained_until", Utc),
+    _must("cleared", Boolean, index=True),
+    _must("history", Json(tuple[Change, ...])),
+)
+
+emergency_answers = Table(
+    "emergency_answers",
+    metadata,
+    _key("emergency", Words),
+    _key("node", Words),
+    _must("rev", Whole),
+    _must("state", Choice(AnswerState)),
+    _must("at", Utc),
+    _may("started_at", Utc),
+    _may("ended_at", Utc),
+    _must("reason", Words),
 )
 
 # --- journal ------------------------------------------------------------------------------------------------

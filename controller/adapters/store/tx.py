@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from controller.adapters.store.tx_controller import ControllerTx
 from controller.adapters.store.tx_desired import DesiredTx
+from controller.adapters.store.tx_emergencies import EmergenciesTx
 from controller.adapters.store.tx_incidents import IncidentsTx
 from controller.adapters.store.tx_journal import JournalTx
 from controller.adapters.store.tx_ledger import LedgerTx
@@ -11,5 +12,5 @@ from controller.adapters.store.tx_nodes import NodesTx
 from controller.adapters.store.tx_outbox import OutboxTx
 
 
-class SqlTx(ControllerTx, DesiredTx, LedgerTx, JournalTx, NodesTx, IncidentsTx, OutboxTx):
+class SqlTx(ControllerTx, DesiredTx, LedgerTx, JournalTx, EmergenciesTx, NodesTx, IncidentsTx, OutboxTx):
     """ports.Tx over one SQLAlchemy connection that has begun a transaction."""

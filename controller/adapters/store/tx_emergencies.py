@@ -1,0 +1,55 @@
+"""Emergencies, and what each node did with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from sqlalchemy import delete, false, select
+
+from controller.adapters.store import schema
+from controller.adapters.store.mapping import Mapped, chunks
+from controller.adapters.store.tx_base import TxBase
+from controller.domain.emergencies import Answer, EmergencyRow
+
+EMERGENCIES = Mapped(schema.emergencies, EmergencyRow)
+ANSWERS = Mapped(schema.emergency_answers, Answer)
+
+
+class EmergenciesTx(TxBase):
+    def put_emergency(self, row: EmergencyRow) -> None:
+        EMERGENCIES.put(self.conn, [row])
+
+    def emergency(self, id: str) -> EmergencyRow | None:
+        return EMERGENCIES.first(self.conn, EMERGENCIES.select().where(schema.emergencies.c.id == id))
+
+    def current_emergencies(self) -> list[EmergencyRow]:
+        rows = schema.emergencies.c
+        found = EMERGENCIES.select().where(rows.cleared == false()).order_by(rows.ordered_at, rows.id)
+        return EMERGENCIES.all(self.conn, found)
+
+    def emergencies(self, start: datetime, end: datetime) -> list[EmergencyRow]:
+        rows = schema.emergencies.c
+        found = EMERGENCIES.select().where(rows.ordered_at >= start, rows.ordered_at < end)
+        return EMERGENCIES.all(self.conn, found.order_by(rows.ordered_at.desc(), rows.id))
+
+    def put_answers(self, rows: Iterable[Answer]) -> None:
+        ANSWERS.put(self.conn, rows)
+
+    def answers(self, emergencies: Sequence[str]) -> list[Answer]:
+        rows = schema.emergency_answers.c
+        found: list[Answer] = []
+        for chunk in chunks(emergencies):
+            query = ANSWERS.select().where(rows.emergency.in_(chunk)).order_by(rows.emergency, rows.node)
+            found += ANSWERS.all(self.conn, query)
+        return found
+
+    def prune_emergencies(self, before: datetime, limit: int = 100) -> int:
+        rows = schema.emergencies.c
+        old = select(rows.id).where(rows.ordered_at < before).order_by(rows.ordered_at).limit(limit)
+        ids = list(self.conn.execute(old).scalars())
+        for chunk in chunks(ids):
+            answers = schema.emergency_answers
+            self.conn.execute(delete(answers).where(answers.c.emergency.in_(chunk)))
+            self.conn.execute(delete(schema.emergencies).where(rows.id.in_(chunk)))
+        return len(ids)
