@@ -156,9 +156,14 @@ def render(settings: Settings) -> Rendering:
     from rich.console import Console
     from rich.progress import Progress
 
+    from broadcasts.studio.ffmpeg import FfmpegMissing
+
     broadcasts = list(settings.broadcasts.values())
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
+    with (
+        base.failing(FfmpegMissing),
+        Progress(console=console, transient=True, disable=not sys.stderr.isatty()) as progress,
+    ):
         task = progress.add_task(t("listening to the audio"), total=len(broadcasts))
         outcomes = asyncio.run(_render(settings, broadcasts, lambda: progress.advance(task)))
     return _sorted_out(settings, broadcasts, outcomes)

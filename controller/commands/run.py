@@ -17,6 +17,7 @@ def run(folder: FolderArgument = None, config: ConfigOption = CONFIG) -> None:
     settings = base.load_settings(config)
     os.umask(0o077)  # what Loa writes holds passwords' hashes and tokens
     set_up_logs()
+    from broadcasts.studio.ffmpeg import FfmpegMissing
     from controller.adapters.broker import BrokerError
     from controller.adapters.keys import KeyFault
     from controller.adapters.process import AlreadyRunning
@@ -24,7 +25,7 @@ def run(folder: FolderArgument = None, config: ConfigOption = CONFIG) -> None:
     from controller.runtime import CannotStart, serve
 
     try:
-        with base.failing(BrokerError, KeyFault, StoreError, CannotStart):
+        with base.failing(BrokerError, KeyFault, StoreError, CannotStart, FfmpegMissing):
             asyncio.run(serve(settings))
     except AlreadyRunning:
         raise Failure(t("a controller runs on {folder} already", folder=settings.site.data)) from None
