@@ -83,13 +83,12 @@ class App:
     async def _take_edits(self, edits: Callable[[], AsyncIterator[None]]) -> None:
         async for _ in edits():
             try:
-                difference = await self.scheduling.reload()
+                await self.scheduling.reload()
             except ConfigRefused:
                 continue  # written down, logged and shown by scheduling; the last good one stays
             except StoreError as error:
                 log.error("configuration not taken over; save it again", reason=str(error))
                 continue
-            log.info("configuration in effect", added=difference.added[:20], cancelled=difference.cancelled[:20])
 
 
 def build(

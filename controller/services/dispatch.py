@@ -67,6 +67,9 @@ class Dispatch:
         self._held: dict[str, tuple[int, int]] = {}
         self._sent: dict[str, _Sent] = {}
         self.epoch = 0
+        self.revising = asyncio.Lock()
+        """Held from `revise` to `adopt`: two successors of one document would bear the same revision, and a node
+        that has the one ignores the other."""
 
     async def start(self) -> None:
         """Take over: raise the epoch and remember what was wanted and held."""
@@ -86,6 +89,15 @@ class Dispatch:
         document = self._documents.get(node)
         return document.playlists if document else ()
 
+    def documents(self) -> Mapping[str, tuple[Playlist, ...]]:
+        """The playlists of every node."""
+        return {node: document.playlists for node, document in self._documents.items()}
+
+    @property
+    def valid_until(self) -> datetime | None:
+        """How far ahead the nodes' documents reach; None before the first."""
+        return max((document.valid_until for document in self._documents.values()), default=None)
+
     def version(self, node: str) -> tuple[int, int]:
         """(epoch, rev) that `node` is to hold; (0, 0) before its first document."""
         desired = self._desired.get(node)
@@ -94,7 +106,8 @@ class Dispatch:
     # --- desired state ---------------------------------------------------------------------------------------
 
     def revise(self, playlists: Mapping[str, tuple[Playlist, ...]], valid_until: datetime) -> list[Desired]:
-        """New documents for the nodes whose desired state changes; a node that left the network gets an empty one."""
+        """New documents for the nodes whose desired state changes; a node that left the network gets an empty one.
+        Hold `revising` until they are adopted."""
         now = self._clock.now()
         gone = {node: () for node in self._documents if node not in self._settings.nodes}
         candidates = (self._document(node, held, valid_until) for node, held in {**playlists, **gone}.items())
@@ -115,12 +128,18 @@ class Dispatch:
 
     async def _renew(self, nodes: Collection[str]) -> None:
         """Sign again what was made under an earlier epoch: a node that has had an order of this one would refuse it."""
-        now = self._clock.now()
-        old = [self._documents[node] for node in nodes if node in self._desired and self.version(node)[0] < self.epoch]
-        revisions = [self._signed(msgspec.structs.replace(one, epoch=self.epoch, rev=one.rev + 1), now) for one in old]
-        if revisions:
+        if not any(self._is_old(node) for node in nodes):
+            return
+        async with self.revising:
+            now = self._clock.now()
+            old = [self._documents[node] for node in nodes if self._is_old(node)]
+            renewed = [msgspec.structs.replace(one, epoch=self.epoch, rev=one.rev + 1) for one in old]
+            revisions = [self._signed(one, now) for one in renewed]
             await self._store.transact(lambda tx: tx.put_desired(revisions))
             self.adopt(revisions)
+
+    def _is_old(self, node: str) -> bool:
+        return node in self._desired and self.version(node)[0] < self.epoch
 
     async def on_bus_up(self) -> list[str]:
         """Say who leads, and send what any node is not known to hold. Returns the nodes sent to."""

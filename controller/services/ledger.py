@@ -36,17 +36,6 @@ Wanted = Callable[[str], tuple[Playlist, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
-    """What a new plan changes: ids of occurrences."""
-
-    added: tuple[str, ...] = ()
-    cancelled: tuple[str, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.added or self.cancelled)
-
-
-@dataclass(frozen=True, slots=True)
 class Taken:
     """What came of a batch of journal entries: how far each log is stored, and how many entries were new."""
 
@@ -223,20 +212,18 @@ def record_plan(
     source: Callable[[Occurrence], str],
     now: datetime,
     reason: str,
-) -> Difference:
+) -> None:
     """Bring the ledger to `wanted`: new occurrences and deliveries in, the ones no longer wanted cancelled.
 
     What is over stays as it is. `reason` is written with every cancellation.
     """
     known = {row.id: row for row in tx.occurrences(*window)}
     ids = {one.id for one in wanted}
-    added = [one.id for one in wanted if one.id not in known or known[one.id].cancelled_at is not None]
     gone = [row for row in known.values() if row.id not in ids and row.cancelled_at is None and row.end > now]
     tx.put_occurrences(_row(one, known.get(one.id), source(one), now) for one in wanted)
     tx.put_occurrences(_cancelled(row, now, reason) for row in gone)
     _plan_deliveries(tx, wanted, stopped, now, reason)
     _move(tx, tx.deliveries_of([row.id for row in gone]), Event.CANCELLED, now, lambda _: reason)
-    return Difference(tuple(added), tuple(row.id for row in gone))
 
 
 def _plan_deliveries(
@@ -274,4 +261,4 @@ def _cancelled(row: OccurrenceRow, now: datetime, reason: str) -> OccurrenceRow:
     return replace(row, cancelled_at=now, reason=reason)
 
 
-__all__ = ["Difference", "Ledger", "Taken", "record_plan"]
+__all__ = ["Ledger", "Taken", "record_plan"]

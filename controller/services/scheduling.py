@@ -43,9 +43,9 @@ from controller.ports import (
     Timer,
     Tx,
 )
+from controller.services import changelog
 from controller.services.changes import Changes
 from controller.services.dispatch import Dispatch
-from controller.services import changelog
 from controller.services.ledger import Ledger, record_plan
 
 log = structlog.get_logger(__name__)
@@ -141,7 +141,7 @@ class Scheduling:
             self._ready, refused = await self._render(self.settings)
             self.problems = refused
             self._rendered.set()
-            await self._replan("controller started")
+            await self._replan("controller started", changelog.MEANWHILE if self._dispatch.documents() else "")
         await self._daily()
 
     async def reload(self, by: str = "file") -> Difference:
@@ -161,6 +161,7 @@ class Scheduling:
             for take in self._on_settings:
                 take(settings)
             plan = await self._replan("configuration changed", by)
+        log.info("configuration in effect", by=by, **changelog.named(plan.difference))
         self._changes.notify("config", "air", "nodes", "incidents")
         return plan.difference
 
@@ -211,11 +212,12 @@ class Scheduling:
 
     # --- the plan -------------------------------------------------------------------------------------------------
 
-    async def _replan(self, reason: str) -> _Plan:
-        """Plan the window, commit ledger and desired state together, then publish what changed."""
+    async def _replan(self, reason: str, by: str = "") -> _Plan:
+        """Plan the window, commit ledger and desired state together, then publish what changed. `by`: whoever
+        changed the configuration; the audit trail keeps what that changes of the plan."""
         now = self._clock.now()
         async with self._dispatch.revising:
-            plan, held = await self._commit_plan(reason, now)
+            plan, held = await self._commit_plan(reason, now, by)
             self._planned = held
             self._dispatch.adopt(plan.revisions)
         self._in_effect = self.settings.digest
@@ -225,7 +227,7 @@ class Scheduling:
         self._changes.notify("air")
         return plan
 
-    async def _commit_plan(self, reason: str, now: datetime) -> tuple[_Plan, tuple[Occurrence, ...]]:
+    async def _commit_plan(self, reason: str, now: datetime, by: str) -> tuple[_Plan, tuple[Occurrence, ...]]:
         """What changed, and everything that nodes are to hold."""
         window = (now - self._lookback(), midnight_after(now, self.settings.site.zone, self.settings.site.horizon_days))
         found = await self._store.read(lambda tx: _Found.by(tx, window, now))
@@ -234,9 +236,14 @@ class Scheduling:
         # Signed before the transaction: it takes milliseconds a node, and writers queue behind a transaction.
         revisions = self._dispatch.revise(per_node(held, self.settings.nodes, found.stopped), window[1])
 
-        def work(tx: Tx) -> Difference:
+        difference = self._difference(held, now, window[1])
+        detail = changelog.kept(difference, self.settings.broadcasts)
+
+        def work(tx: Tx) -> None:
             tx.put_desired(revisions)
-            return record_plan(
+            if by and (difference or by != changelog.MEANWHILE):
+                tx.audit(AuditRow(now, by, changelog.TAKEN, detail))
+            record_plan(
                 tx,
                 wanted,
                 window=window,
@@ -246,11 +253,17 @@ class Scheduling:
                 reason=reason,
             )
 
-        return _Plan(await self._store.transact(work), revisions), held
+        await self._store.transact(work)
+        return _Plan(difference, revisions), held
+
+    def _difference(self, held: tuple[Occurrence, ...], now: datetime, end: datetime) -> Difference:
+        """What nodes are to play otherwise than before, as far ahead as was planned before."""
+        before = self._planned or held_by(self._dispatch.documents())
+        return compare(before, held, (now, min(end, self._dispatch.valid_until or end)), self.settings.site.zone)
 
     def _wanted(self, found: _Found, window: tuple[datetime, datetime], now: datetime) -> tuple[Occurrence, ...]:
         """What should be in the ledger: what the rules say, and what was ordered; nothing that never could begin."""
-        planned = occurrences(self._ready, self.settings.site.zone, *window)
+        planned = occurrences(self._ready, self.settings.site.zone, *window, self.settings.calendar)
         both = (*planned, *found.ordered.values())
         return tuple(one for one in both if one.id in found.known or _can_still_sound(one.playlist, now))
 
@@ -328,14 +341,8 @@ def _can_still_sound(playlist: Playlist, now: datetime) -> bool:
     return min(begin_by, playlist.end) > now if late.do is LateAction.JOIN else begin_by > now
 
 
-def _told(difference: Difference) -> str:
-    lines = [f"+ {id}" for id in difference.added] + [f"- {id}" for id in difference.cancelled]
-    return "\n".join(lines)[:4000]
-
-
 def _counts(plan: _Plan) -> Mapping[str, int]:
     return {
-        "added": len(plan.difference.added),
-        "cancelled": len(plan.difference.cancelled),
+        **plan.difference.counts,
         "documents": len(plan.revisions),
     }
