@@ -121,11 +121,52 @@ JOIN_WITHIN_10_MIN = IfLate()
 
 
 @dataclass(frozen=True, slots=True)
+class MonthDay:
+    """A day of a month: `15/1`; `15/*` (`month` None) of every month, leap months too; `15/6n` (`leap`) of the leap
+    month only. `15/6` is never in the leap month: a feast is kept once."""
+
+    day: int
+    month: int | None = None
+    leap: bool = False
+
+    def names(self, month: int, *, leap: bool = False) -> bool:
+        """Whether this is a day of that month."""
+        return self.month is None or (self.month == month and self.leap == leap)
+
+
+@dataclass(frozen=True, slots=True)
+class DateRange:
+    """Local dates from `first` to `last`, both included."""
+
+    first: date
+    last: date
+
+    def __contains__(self, day: date) -> bool:
+        return self.first <= day <= self.last
+
+    def __str__(self) -> str:
+        return f"{self.first}" if self.first == self.last else f"{self.first}..{self.last}"
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """Airs `times` times in all, each `every` after the one before, start to start."""
+
+    times: int = 1
+    every: timedelta = timedelta()
+
+
+AIRS_ONCE = Repeat()
+
+
+@dataclass(frozen=True, slots=True)
 class Broadcast:
     """What an operator queues: content, targets, schedule, priority.
 
-    `at`, `days`, `first`, `last` are local to the site's zone; `once` holds aware instants. `place` is
-    file:line of the definition, for messages. `to` and `exclude` name communes, zones or nodes.
+    `at`, `days`, `first`, `last`, `skip` are local to the site's zone; `once` holds aware instants. `at` airs on dates
+    that are in `days` (or a working day, with `workdays`), and in `lunar` or `solar` if either is given, from `first`
+    to `last`; `skip` and `skip_holidays` take dates out of that and of `once`. `place` is file:line of the
+    definition, for messages. `to` and `exclude` name communes, zones or nodes.
     """
 
     id: str
@@ -144,6 +185,12 @@ class Broadcast:
     if_late: IfLate = JOIN_WITHIN_10_MIN
     if_interrupted: InterruptAction = InterruptAction.RESUME
     place: str = ""
+    workdays: bool = False
+    lunar: tuple[MonthDay, ...] = ()
+    solar: tuple[MonthDay, ...] = ()
+    skip: tuple[DateRange, ...] = ()
+    skip_holidays: bool = False
+    repeat: Repeat = AIRS_ONCE
 
 
 # --- where ---------------------------------------------------------------------------------------------

@@ -1,17 +1,30 @@
-"""Rule -> instants: when a broadcast airs, by the site's wall clock.
+"""Rule -> instants: when a broadcast airs by the site's wall clock and calendar, and when it does not and why.
 
 A local time that the clock skips airs at the first instant after the gap; a local time that comes twice airs
-once, at the first. Two times of one broadcast that fall on one instant air once.
+once, at the first. Two times of one broadcast that fall on one instant air once. `repeat` counts elapsed time from
+the first airing and belongs to the date of that one, past midnight too. Skips are by the local date that was asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
+from functools import lru_cache
+from heapq import heapify, heappop, heappush
 from zoneinfo import ZoneInfo
 
-from broadcasts.model import Broadcast, Weekday
+from broadcasts.calendar import DAY, Calendar
+from broadcasts.model import Broadcast, MonthDay, Weekday
+
+
+class SkipReason(StrEnum):
+    """Why a date of a rule has no airing."""
+
+    HOLIDAY = "holiday"
+    SKIPPED = "skipped"
+    NO_SUCH_DATE = "no such date"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -22,43 +35,135 @@ class Airing:
     local: datetime
 
 
-def airings(broadcast: Broadcast, zone: ZoneInfo, start: datetime, end: datetime) -> tuple[Airing, ...]:
+@dataclass(frozen=True, slots=True, order=True)
+class Skipped:
+    """A time of a rule without an airing. `detail`: the holiday's name, the entry of `skip`, or the date that does
+    not exist, which then stands at the day after which it would have come."""
+
+    start: datetime
+    local: datetime
+    reason: SkipReason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Out:
+    """A date that is out."""
+
+    reason: SkipReason
+    detail: str
+
+
+def expand(
+    broadcast: Broadcast, zone: ZoneInfo, calendar: Calendar, start: datetime, end: datetime
+) -> Iterator[Airing | Skipped]:
+    """Everything of `broadcast` that starts in [start, end), by start, each instant once; lazily, so that the first
+    one is cheap in a long window."""
+    told: set[object] = set()
+    at = start
+    for one in _ordered(broadcast, zone, calendar, start, end):
+        if one.start >= end:
+            return
+        if one.start > at:
+            told.clear()
+            at = one.start
+        what = (one.reason, one.detail) if isinstance(one, Skipped) else Airing
+        if one.start >= start and what not in told:
+            told.add(what)
+            yield one
+
+
+def airings(
+    broadcast: Broadcast, zone: ZoneInfo, calendar: Calendar, start: datetime, end: datetime
+) -> tuple[Airing, ...]:
     """All airings of `broadcast` that start in [start, end), in order, each instant once."""
-    found: dict[datetime, Airing] = {}
-    for airing in sorted((*_recurring(broadcast, zone, start, end), *_once(broadcast, zone))):
-        if start <= airing.start < end:
-            found.setdefault(airing.start, airing)
-    return tuple(found.values())
+    return tuple(one for one in expand(broadcast, zone, calendar, start, end) if isinstance(one, Airing))
+
+
+def dates(broadcast: Broadcast, calendar: Calendar, first: date, last: date) -> Iterator[date]:
+    """The local dates from `first` to `last` that the recurring part of the rule airs on."""
+    for day in _days(max(first, broadcast.first or first), min(last, broadcast.last or last)):
+        if None in _verdicts(broadcast, calendar, day):
+            yield day
+
+
+# --- from dates to instants ----------------------------------------------------------------------------------
+
+
+def _ordered(
+    broadcast: Broadcast, zone: ZoneInfo, calendar: Calendar, start: datetime, end: datetime
+) -> Iterator[Airing | Skipped]:
+    """By start. What a day holds waits until no later day can hold anything sooner."""
+    reach = _reach(broadcast)
+    waiting = [one for one in _once(broadcast, zone, calendar) if one[0] >= start - reach]
+    heapify(waiting)
+    # One day more on either side: a skipped hour at midnight moves an airing into the next day.
+    first = (start - reach).astimezone(zone).date() - DAY
+    last = end.astimezone(zone).date() + DAY
+    for day in _days(max(first, broadcast.first or first), min(last, broadcast.last or last)) if broadcast.at else ():
+        for verdict in _verdicts(broadcast, calendar, day):
+            for at in broadcast.at:
+                for one in _sounding(broadcast, zone, datetime.combine(day, at), verdict):
+                    heappush(waiting, one)
+        if waiting:
+            tomorrow = instant(datetime.combine(day + DAY, time()), zone)
+            while waiting and waiting[0][0] < tomorrow:
+                yield heappop(waiting)[-1]
+    while waiting:
+        yield heappop(waiting)[-1]
+
+
+_Waiting = tuple[datetime, bool, datetime, "Airing | Skipped"]
+"""Start, whether it is skipped, local time; what sounds comes before what would have sounded at that instant."""
+
+
+def _sounding(broadcast: Broadcast, zone: ZoneInfo, local: datetime, out: _Out | None) -> Iterator[_Waiting]:
+    start = instant(local, zone)
+    if out is not None:
+        yield start, True, local, Skipped(start, local, out.reason, out.detail)
+        return
+    yield start, False, local, Airing(start, local)
+    for number in range(1, broadcast.repeat.times):
+        again = start + number * broadcast.repeat.every
+        yield again, False, (wall := _wall_clock(again, zone)), Airing(again, wall)
+
+
+def _once(broadcast: Broadcast, zone: ZoneInfo, calendar: Calendar) -> Iterator[_Waiting]:
+    for at in broadcast.once:
+        local = _wall_clock(at, zone)
+        yield from _sounding(broadcast, zone, local, _taken_out(broadcast, calendar, local.date()))
+
+
+def _reach(broadcast: Broadcast) -> timedelta:
+    """How long after the first its last repetition begins."""
+    return (broadcast.repeat.times - 1) * broadcast.repeat.every
+
+
+def _wall_clock(at: datetime, zone: ZoneInfo) -> datetime:
+    return at.astimezone(zone).replace(tzinfo=None)
 
 
 def instant(local: datetime, zone: ZoneInfo) -> datetime:
-    """The UTC instant of a naive local time; the first valid one for a skipped, the first for a repeated time."""
+    """The UTC instant of a naive local time; the first valid one for a skipped, the first for a repeated time.
+
+    A `local` with fold=1 is the second of a repeated time, as `datetime` has it."""
+    offset = _offset_all_day(local.date(), zone)
+    if offset is not None:
+        return local.replace(tzinfo=UTC, fold=0) - offset
     early, late = (local.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (1, 0))
     if early < late:  # inside a gap: fold 1 reads it with the offset after the change
         return _change_between(early, late, zone)
-    return late
+    return early if local.fold else late
 
 
-def _recurring(broadcast: Broadcast, zone: ZoneInfo, start: datetime, end: datetime) -> Iterator[Airing]:
-    for day in _days(broadcast, start.astimezone(zone).date(), end.astimezone(zone).date()):
-        for at in broadcast.at:
-            local = datetime.combine(day, at)
-            yield Airing(instant(local, zone), local)
-
-
-def _days(broadcast: Broadcast, first: date, last: date) -> Iterator[date]:
-    # One day more on either side: a skipped hour at midnight moves an airing into the next day.
-    day = max(first - timedelta(days=1), broadcast.first or date.min)
-    last = min(last + timedelta(days=1), broadcast.last or date.max)
-    while day <= last:
-        if Weekday(day.weekday()) in broadcast.days:
-            yield day
-        day += timedelta(days=1)
-
-
-def _once(broadcast: Broadcast, zone: ZoneInfo) -> Iterator[Airing]:
-    for at in broadcast.once:
-        yield Airing(at.astimezone(UTC), at.astimezone(zone).replace(tzinfo=None))
+@lru_cache(maxsize=2**14)
+def _offset_all_day(day: date, zone: ZoneInfo) -> timedelta | None:
+    """The offset from UTC that holds from midnight to midnight; None on a day with a change."""
+    if day == date.max:
+        return None
+    ends = (datetime.combine(day, time(), zone), datetime.combine(day + DAY, time(), zone))
+    offsets = {one.replace(fold=fold).utcoffset() for one in ends for fold in (0, 1)}
+    return offsets.pop() if len(offsets) == 1 else None
 
 
 def _change_between(early: datetime, late: datetime, zone: ZoneInfo) -> datetime:
@@ -80,3 +185,72 @@ def midnight_after(now: datetime, zone: ZoneInfo, days: int = 1) -> datetime:
     """UTC instant of the local midnight that begins the day `days` after today."""
     day = now.astimezone(zone).date() + timedelta(days=days)
     return instant(datetime.combine(day, time()), zone)
+
+
+# --- which dates ---------------------------------------------------------------------------------------------
+
+
+def _days(first: date, last: date) -> Iterator[date]:
+    day = first
+    while day <= last:
+        yield day
+        day += DAY
+
+
+def _verdicts(broadcast: Broadcast, calendar: Calendar, day: date) -> Iterable[_Out | None]:
+    """What the recurring part of the rule says of `day`: None for an airing, why not for one that is taken out;
+    nothing for a day that it does not name. A date that does not exist is told on the day after."""
+    if not (broadcast.lunar or broadcast.solar):
+        return _wanted(broadcast, calendar, day)
+    named = _in_lunar(broadcast.lunar, calendar, day) or _in_solar(broadcast.solar, day)
+    missing = [*_missing_lunar(broadcast.lunar, calendar, day), *_missing_solar(broadcast.solar, day)]
+    verdicts = list(_wanted(broadcast, calendar, day)) if named else []
+    return [*verdicts, *(_Out(SkipReason.NO_SUCH_DATE, one) for one in missing)]
+
+
+def _wanted(broadcast: Broadcast, calendar: Calendar, day: date) -> Iterable[_Out | None]:
+    if day.weekday() in broadcast.days or (broadcast.workdays and calendar.is_workday(day)):
+        return (_taken_out(broadcast, calendar, day),)
+    if broadcast.workdays and day.weekday() <= Weekday.FRI:
+        return (_Out(SkipReason.HOLIDAY, calendar.holiday(day)),)
+    return ()
+
+
+def _taken_out(broadcast: Broadcast, calendar: Calendar, day: date) -> _Out | None:
+    for entry in broadcast.skip:
+        if day in entry:
+            return _Out(SkipReason.SKIPPED, str(entry))
+    if broadcast.skip_holidays and (name := calendar.holiday(day)):
+        return _Out(SkipReason.HOLIDAY, name)
+    return None
+
+
+def _in_lunar(rules: tuple[MonthDay, ...], calendar: Calendar, day: date) -> bool:
+    if not rules:
+        return False
+    month = calendar.lunar_month(day)
+    number = (day - month.start).days + 1
+    return any(rule.day == number and rule.names(month.number, leap=month.leap) for rule in rules)
+
+
+def _in_solar(rules: tuple[MonthDay, ...], day: date) -> bool:
+    return any(rule.day == day.day and rule.names(day.month) for rule in rules)
+
+
+def _missing_lunar(rules: tuple[MonthDay, ...], calendar: Calendar, day: date) -> Iterator[str]:
+    """Dates that the lunar month which ended yesterday had not."""
+    if not any(rule.day == 30 for rule in rules) or calendar.lunar_month(day).start != day:
+        return
+    ended = calendar.lunar_month(day - DAY)
+    for rule in rules:
+        if rule.day > ended.days and rule.names(ended.number, leap=ended.leap):
+            yield f"{rule.day}/{ended.number}{'n' if ended.leap else ''} âm lịch"
+
+
+def _missing_solar(rules: tuple[MonthDay, ...], day: date) -> Iterator[str]:
+    if day.day != 1:
+        return
+    ended = day - DAY
+    for rule in rules:
+        if rule.day > ended.day and rule.names(ended.month):
+            yield f"{rule.day}/{ended.month}/{ended.year}"

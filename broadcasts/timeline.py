@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from broadcasts.arbitration import rank
+from broadcasts.calendar import VIETNAM, Calendar
 from broadcasts.model import Broadcast, Occurrence, Playlist, Rendered, duration_of
-from broadcasts.recurrence import Airing, airings
+from broadcasts.recurrence import Airing, Skipped, airings, expand
 
 KEEP_AFTER_END = timedelta(hours=1)
 """An ended playlist stays in the document this long: it may have been joined late or interrupted, and what is
@@ -26,10 +27,35 @@ class Ready:
     nodes: tuple[str, ...]
 
 
-def occurrences(ready: Iterable[Ready], zone: ZoneInfo, start: datetime, end: datetime) -> tuple[Occurrence, ...]:
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A time of a broadcast without an airing, and why."""
+
+    broadcast: Broadcast
+    skipped: Skipped
+
+
+def occurrences(
+    ready: Iterable[Ready], zone: ZoneInfo, start: datetime, end: datetime, calendar: Calendar = VIETNAM
+) -> tuple[Occurrence, ...]:
     """All occurrences that start in [start, end), by start then id."""
-    found = (occurrence(item, airing) for item in ready for airing in airings(item.broadcast, zone, start, end))
+    found = (
+        occurrence(item, airing) for item in ready for airing in airings(item.broadcast, zone, calendar, start, end)
+    )
     return tuple(sorted(found, key=lambda one: (one.start, one.id)))
+
+
+def left_out(
+    broadcasts: Iterable[Broadcast], zone: ZoneInfo, start: datetime, end: datetime, calendar: Calendar = VIETNAM
+) -> tuple[LeftOut, ...]:
+    """What the rules name in [start, end) and does not air, by start then broadcast."""
+    found = (
+        LeftOut(one, skipped)
+        for one in broadcasts
+        for skipped in expand(one, zone, calendar, start, end)
+        if isinstance(skipped, Skipped)
+    )
+    return tuple(sorted(found, key=lambda one: (one.skipped, one.broadcast.id)))
 
 
 def occurrence(item: Ready, airing: Airing) -> Occurrence:
@@ -67,8 +93,10 @@ def of_playlist(playlist: Playlist, nodes: tuple[str, ...]) -> Occurrence:
 
 
 def occurrence_id(broadcast: str, local: datetime) -> str:
-    """`ban-tin-sang@2026-11-24T05:30`; seconds only where there are any."""
-    return f"{broadcast}@{local.isoformat(timespec='seconds' if local.second else 'minutes')}"
+    """`ban-tin-sang@2026-11-24T05:30`; seconds only where there are any. `B` as in timetables where the clock shows a
+    time for the second time (a repetition may fall there)."""
+    written = local.isoformat(timespec="seconds" if local.second else "minutes")
+    return f"{broadcast}@{written}{'B' if local.fold else ''}"
 
 
 def per_node(

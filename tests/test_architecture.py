@@ -15,7 +15,7 @@ PACKAGES = ("broadcasts", "controller", "simulators")
 RINGS: dict[str, tuple[str, tuple[str, ...]]] = {
     # ring: (its modules as a pattern, the rings it may import beside itself)
     "model": (r"broadcasts|broadcasts\.model", ()),
-    "plan": (r"broadcasts\.(recurrence|arbitration|difference|timeline)", ("model",)),
+    "plan": (r"broadcasts\.(calendar|recurrence|arbitration|difference|timeline)", ("model",)),
     "studio": (r"broadcasts\.studio(\..+)?", ("model", "refusal")),
     "domain": (r"controller\.domain(\..+)?", ("model", "plan")),
     "wire": (r"controller\.wire(\..+)?", ("model",)),
@@ -56,6 +56,8 @@ PURE_IMPORTS = {
     "__future__", "abc", "bisect", "collections", "collections.abc", "dataclasses", "datetime", "enum", "functools",
     "hashlib", "heapq", "itertools", "json", "math", "operator", "re", "string", "types", "typing", "unicodedata",
     "zoneinfo", "msgspec",
+    # tables and arithmetic; like zoneinfo they read nothing but data of their own
+    "holidays", "lunar_vn",
 }  # fmt: skip
 SERVICE_FORBIDDEN = {
     "os", "io", "socket", "subprocess", "sqlite3", "sqlalchemy", "httpx", "paho", "apscheduler", "time", "threading",

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
-from broadcasts.model import Broadcast, Node, Zone
+from broadcasts.calendar import VIETNAM, Calendar
+from broadcasts.model import Broadcast, File, Node, Say, Zone
 from controller.domain.escalation import AlertSettings
 from controller.domain.faults import FaultRule
 
@@ -53,6 +54,15 @@ class StudioSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldSound:
+    """A common emergency sound that every node holds ahead. `place` is file:line, for messages."""
+
+    name: str
+    message: Say | File
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
     """config/site.yaml. `zone` is the IANA zone of all local times; `data` the folder for what Loa writes."""
 
@@ -68,6 +78,7 @@ class Site:
     mqtt: Mqtt = Mqtt()
     http: Http = Http()
     studio: StudioSettings = StudioSettings()
+    emergency_sounds: tuple[HeldSound, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +96,7 @@ class Settings:
     warnings: tuple[str, ...] = ()
     digest: str = ""
     files: tuple[str, ...] = field(default=())
+    calendar: Calendar = VIETNAM
 
     def targets(self, to: Iterable[str], exclude: Iterable[str] = ()) -> tuple[str, ...]:
         """Node ids that `to` names and `exclude` does not, sorted. KeyError for an unknown name."""

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from broadcasts.calendar import VIETNAM
 from broadcasts.model import Broadcast, Chime, Weekday
 from broadcasts.recurrence import airings, instant, midnight_after
 
@@ -21,7 +22,7 @@ def broadcast(**changes: object) -> Broadcast:
 
 def starts(rule: Broadcast, first: str, last: str, zone: ZoneInfo = HANOI) -> list[str]:
     window = (datetime.fromisoformat(first).replace(tzinfo=zone), datetime.fromisoformat(last).replace(tzinfo=zone))
-    return [f"{one.start.astimezone(zone):%a %d.%m. %H:%M}" for one in airings(rule, zone, *window)]
+    return [f"{one.start.astimezone(zone):%a %d.%m. %H:%M}" for one in airings(rule, zone, VIETNAM, *window)]
 
 
 def test_two_times_a_day_on_weekdays_only() -> None:
