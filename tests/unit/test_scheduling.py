@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
@@ -9,11 +10,11 @@ from datetime import UTC, datetime, time, timedelta
 import pytest
 
 from broadcasts.model import File, IfLate, LateAction, Say
-from controller.ports import AudioRefused, ConfigRefused
+from controller.ports import AudioRefused, ConfigRefused, StoreError
 from controller.wire.messages import MAX_DOCUMENT, Command, JournalEntry, PlaylistsDoc
 from controller.wire.signing import verify
 from tests.fakes import START
-from tests.house import KEYS, NEWS, House
+from tests.house import KEYS, NEWS, House, network
 
 TODAY = "ban-tin@2026-11-23T17:00"
 NODES = ["na-meo-01", "na-meo-02", "son-thuy-01"]
@@ -273,3 +274,35 @@ async def test_a_document_too_long_for_mqtt_is_named_and_fetched(house: House) -
     assert (found.epoch, found.rev) == (document.epoch, document.rev)
     assert len(found.playlists) > 900
     assert house.dispatch.document("na-meo-02", document.ref.sha256) is None, "each node has its own"
+
+
+async def test_a_plan_and_a_renewal_at_the_same_time_never_share_a_revision(house: House) -> None:
+    """A node takes the first of two documents of one revision and ignores the second: its plan would be lost."""
+    house.configured = replace(network(NEWS, replace(NEWS, id="khac")), digest="2")
+    for turns in range(8):
+        again = House(house.configured, house.store, house.clock)
+        await again.dispatch.start()
+        again.bus.up()
+        planning = asyncio.create_task(again.scheduling.start())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await asyncio.gather(planning, again.dispatch.send(NODES))
+        sent = again.documents("na-meo-01")
+        assert len({one.rev for one in sent}) == len({one.playlists for one in sent}), f"after {turns} turns"
+        assert again.holds("na-meo-01") == [one.id for one in again.dispatch.wanted("na-meo-01")]
+        house.configured = replace(network(NEWS, replace(NEWS, id=f"khac-{turns}")), digest="2")
+
+
+async def test_a_configuration_that_could_not_be_planned_is_taken_when_it_is_saved_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(house.store, "transact", _refuses)
+        with pytest.raises(StoreError):
+            await house.edited(NEWS, replace(NEWS, id="khac"))
+    await house.scheduling.reload()
+    assert "khac@2026-11-23T17:00" in house.holds("na-meo-01")
+
+
+async def _refuses(work: object) -> None:
+    raise StoreError("the disk is full")
