@@ -72,7 +72,9 @@ class App:
                 tasks.create_task(self._take_edits(self.edits), name="configuration")
 
     async def stop(self) -> None:
+        """A clean end fires no will: say goodbye."""
         self.timer.stop()
+        await self.dispatch.say_goodbye()
         await self.bus.stop()
         await self.store.close()
 

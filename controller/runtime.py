@@ -7,7 +7,7 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,7 +15,6 @@ from typing import Any
 
 import msgspec
 import structlog
-import uvicorn
 
 from broadcasts.studio.library import Studio
 from broadcasts.studio.targets import Targets
@@ -35,7 +34,7 @@ from controller.app import App, build
 from controller.domain.site import Mqtt, Settings
 from controller.ports import ConfigRefused, Notifier, Store
 from controller.settings import ConfigError, load
-from controller.web.server import create
+from controller.web.server import listen, serve_on, url_of
 from controller.wire.messages import ControllerStatus, encode
 from controller.wire.topics import Topics
 
@@ -48,13 +47,9 @@ BROKER_FOLDER = "broker"
 AUDIO_FOLDER = "audio"
 
 
-class CannotStart(Exception):
-    """The service cannot start; the text says why and what to do."""
-
-
 async def serve(settings: Settings) -> None:
     """Run the controller of `settings` until SIGINT or SIGTERM. AlreadyRunning, BrokerError, KeyFault, StoreError,
-    CannotStart: it could not start. From the main thread only."""
+    ListenError: it could not start. From the main thread only."""
     data = Path(settings.site.data)
     _make(data)
     lock = Lock(data / LOCK_FILE)
@@ -76,28 +71,27 @@ def _make(data: Path) -> None:
 
 async def _serve(settings: Settings, data: Path, stack: AsyncExitStack) -> None:
     stopping, enrolled = stack.enter_context(_signals())
-    sockets = stack.enter_context(_listening(settings))
+    # Taken before anything else starts: a second Loa is the usual reason that it is not free.
+    listening = stack.enter_context(listen(settings.site.http.host, settings.site.http.port))
     store = SqlStore(settings.site.store_url)
     await store.open()
     stack.push_async_callback(store.close)
     access = await stack.enter_async_context(_broker(settings, store, data))
     app = await stack.enter_async_context(_app(settings, store, access.mqtt, data))
     token = secrets.token_urlsafe(24)
-    server = await stack.enter_async_context(_web(app, token, sockets))
-    stack.enter_context(_told(data, settings, sockets, token, access))
-    await _until_stopped(app, access, server, stopping, enrolled)
+    stack.enter_context(_told(data, listening, token, access))
+    parts = {
+        "signal": stopping.wait(),
+        "controller": app.run(),
+        "broker": access.keep(enrolled),
+        "web": serve_on(app, token, listening),
+    }
+    await _until_one_ends(parts)
 
 
-async def _until_stopped(
-    app: App, access: _Access, server: _Server, stopping: asyncio.Event, enrolled: asyncio.Event
-) -> None:
+async def _until_one_ends(work: Mapping[str, Coroutine[Any, Any, Any]]) -> None:
     """Whatever ends first ends all; a failure is raised."""
-    parts = [
-        asyncio.create_task(stopping.wait(), name="signal"),
-        asyncio.create_task(app.run(), name="controller"),
-        asyncio.create_task(access.keep(enrolled), name="broker"),
-        asyncio.create_task(server.done.wait(), name="web"),
-    ]
+    parts = [asyncio.create_task(each, name=name) for name, each in work.items()]
     try:
         done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
         log.info("stopping", because=", ".join(part.get_name() for part in done))
@@ -240,54 +234,11 @@ def _load(folder: Path) -> Settings:
 # --- web ----------------------------------------------------------------------------------------------------
 
 
-class _Server(uvicorn.Server):
-    """Uvicorn that leaves the signals to us; `done` is set when it has ended."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.done = asyncio.Event()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-@asynccontextmanager
-async def _web(app: App, token: str, sockets: list[socket.socket]) -> AsyncIterator[_Server]:
-    site = create(app, token=token)
-    config = uvicorn.Config(site, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
-    server = _Server(config)
-    task = asyncio.create_task(server.serve(sockets=sockets), name="uvicorn")
-    task.add_done_callback(lambda _: server.done.set())
-    try:
-        yield server
-    finally:
-        site.state.live.close()
-        server.should_exit = True
-        await task
-
-
 @contextmanager
-def _listening(settings: Settings) -> Iterator[list[socket.socket]]:
-    """The page's socket, taken before anything else starts: a second Loa is the usual reason that it is not free."""
-    http = settings.site.http
-    try:
-        family = socket.getaddrinfo(http.host, http.port, type=socket.SOCK_STREAM)[0][0]
-        listener = socket.create_server((http.host, http.port), family=family, backlog=2048)
-    except OSError as error:
-        raise CannotStart(f"the page cannot listen on {http.host}:{http.port}: {error.strerror or error}") from None
-    with listener:
-        yield [listener]
-
-
-@contextmanager
-def _told(data: Path, settings: Settings, sockets: list[socket.socket], token: str, access: _Access) -> Iterator[None]:
+def _told(data: Path, listening: socket.socket, token: str, access: _Access) -> Iterator[None]:
     """Tell the command line where to find us, for as long as we run."""
-    port = sockets[0].getsockname()[1]
-    host = settings.site.http.host
-    reachable = "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104 - compared with, not listened on
     told: dict[str, Any] = {
-        "url": f"http://{f'[{reachable}]' if ':' in reachable else reachable}:{port}",
+        "url": url_of(listening).replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:"),
         "token": token,
         "pid": os.getpid(),
         "listen": {"host": access.mqtt.host, "port": access.mqtt.port, "accounts": access.readers},

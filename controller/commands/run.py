@@ -22,10 +22,11 @@ def run(folder: FolderArgument = None, config: ConfigOption = CONFIG) -> None:
     from controller.adapters.keys import KeyFault
     from controller.adapters.process import AlreadyRunning
     from controller.ports import StoreError
-    from controller.runtime import CannotStart, serve
+    from controller.runtime import serve
+    from controller.web.server import ListenError
 
     try:
-        with base.failing(BrokerError, KeyFault, StoreError, CannotStart, FfmpegMissing):
+        with base.failing(BrokerError, KeyFault, StoreError, ListenError, FfmpegMissing):
             asyncio.run(serve(settings))
     except AlreadyRunning:
         raise Failure(t("a controller runs on {folder} already", folder=settings.site.data)) from None

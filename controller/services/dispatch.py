@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import math
 import secrets
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -25,6 +25,7 @@ from controller.ports import NOBODY_SUBSCRIBED, Bus, Clock, Desired, Store, Tx
 from controller.wire.messages import (
     Command,
     ControllerStatus,
+    EmergencySound,
     JournalAck,
     NodeSettings,
     PlaylistsDoc,
@@ -55,8 +56,18 @@ class _Sent:
 class Dispatch:
     """One per controller. `revise` and `commit` decide and store; `send` publishes."""
 
-    def __init__(self, settings: Settings, *, store: Store, bus: Bus, clock: Clock, key: SigningKey) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        store: Store,
+        bus: Bus,
+        clock: Clock,
+        key: SigningKey,
+        sounds: Callable[[], tuple[EmergencySound, ...]] = tuple,
+    ) -> None:
         self._settings = settings
+        self._sounds = sounds
         self._store = store
         self._bus = bus
         self._clock = clock
@@ -143,9 +154,16 @@ class Dispatch:
 
     async def on_bus_up(self) -> list[str]:
         """Say who leads, and send what any node is not known to hold. Returns the nodes sent to."""
-        status = ControllerStatus(online=True, epoch=self.epoch, at=self._clock.now())
-        await self._bus.publish(self._topics.controller_status(self._settings.site.id), encode(status), retain=True)
+        await self._say_status(online=True)
         return await self.send([node for node in self._desired if self._held.get(node) != self.version(node)])
+
+    async def say_goodbye(self) -> None:
+        """Tell whoever watches that this controller ends of its own will."""
+        await self._say_status(online=False)
+
+    async def _say_status(self, *, online: bool) -> None:
+        status = ControllerStatus(online=online, epoch=self.epoch, at=self._clock.now())
+        await self._bus.publish(self._topics.controller_status(self._settings.site.id), encode(status), retain=True)
 
     async def on_held(self, node: str, held: tuple[int, int], *, fresh_connect: bool = False) -> list[str]:
         """`node` reports what it holds: send what it lacks, but no oftener than it can answer."""
@@ -167,7 +185,10 @@ class Dispatch:
             rev=self.version(node)[1] + 1,
             valid_until=valid_until,
             settings=NodeSettings(
-                zones=self._settings.zones_of(node), volume_max=site.volume_max, heartbeat_s=site.heartbeat_s
+                zones=self._settings.zones_of(node),
+                volume_max=site.volume_max,
+                heartbeat_s=site.heartbeat_s,
+                emergency_sounds=self._sounds(),
             ),
             playlists=playlists,
         )
