@@ -191,6 +191,11 @@ class Broadcast:
     skip: tuple[DateRange, ...] = ()
     skip_holidays: bool = False
     repeat: Repeat = AIRS_ONCE
+    allow_conflict: bool = False
+    override: tuple[tuple[str, str], ...] = ()
+    """Guards that it passes, by name, each with the reason."""
+    standing: int = 0
+    """What the site's table adds to its rank within its level."""
 
 
 # --- where ---------------------------------------------------------------------------------------------

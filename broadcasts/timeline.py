@@ -66,7 +66,7 @@ def occurrence(item: Ready, airing: Airing) -> Occurrence:
         broadcast=broadcast.id,
         title=broadcast.title,
         priority=broadcast.priority,
-        rank=rank(broadcast.priority, broadcast.level),
+        rank=rank(broadcast.priority, broadcast.level, broadcast.standing),
         start=airing.start,
         end=airing.start + duration_of(rendered.tracks),
         if_late=broadcast.if_late,

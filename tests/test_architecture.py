@@ -15,7 +15,7 @@ PACKAGES = ("broadcasts", "controller", "simulators")
 RINGS: dict[str, tuple[str, tuple[str, ...]]] = {
     # ring: (its modules as a pattern, the rings it may import beside itself)
     "model": (r"broadcasts|broadcasts\.model", ()),
-    "plan": (r"broadcasts\.(calendar|recurrence|arbitration|difference|timeline)", ("model",)),
+    "plan": (r"broadcasts\.(calendar|recurrence|arbitration|guards|review|difference|timeline)", ("model",)),
     "studio": (r"broadcasts\.studio(\..+)?", ("model", "refusal")),
     "domain": (r"controller\.domain(\..+)?", ("model", "plan")),
     "wire": (r"controller\.wire(\..+)?", ("model",)),

@@ -1,0 +1,434 @@
+"""A whole plan before it is taken: what of it cannot be, why, and where else it would fit.
+
+Nodes that hear the same broadcasts under the same guards sound the same; they are looked at once. What each of
+these groups sounds, `arbitration` says; what may not be, `guards`.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import chain
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from broadcasts.arbitration import Bid, Interrupted, Missed, Performance, Piece, Waited, last_chance, perform
+from broadcasts.guards import (
+    AIRTIME,
+    ALL_GUARDS,
+    BIT,
+    GAP,
+    QUIET,
+    Breach,
+    Days,
+    Guard,
+    Guards,
+    Limits,
+    breaches,
+    milliseconds,
+    moment,
+)
+from broadcasts.model import Broadcast, Occurrence, Priority
+
+DAY = 86_400_000
+MINUTE = 60_000
+SHOWN = 3
+"""Nodes and airings that a line names; the rest is counted."""
+MAX_SLOTS = 50
+"""So many refusals are told where they would fit: whoever has more has one mistake many times."""
+MAX_TRIES = 40
+
+
+class Conflict(NamedTuple):
+    """Two airings of one rank want the horn, and the later one cannot wait so long."""
+
+    missed: Missed
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a broadcast cannot be taken as it is. `id`: its first airing that shows it; `more`: how many others do."""
+
+    broadcast: str
+    id: str
+    nodes: tuple[str, ...]
+    reason: str
+    slot: datetime | None
+    more: int = 0
+    other: str = ""
+    """The broadcast that it conflicts with."""
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What will happen to an airing on some nodes, though it may be: it waits, or gives way."""
+
+    id: str
+    nodes: tuple[str, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What was found. Nothing refused: the plan may be taken."""
+
+    refusals: tuple[Refusal, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+
+def review(
+    plan: Sequence[Occurrence],
+    broadcasts: Mapping[str, Broadcast],
+    guards: Callable[[str], Guards],
+    zone: ZoneInfo,
+    since: datetime,
+) -> Review:
+    """Look at `plan`, by start then id. `guards` of a node; what was over at `since` is not found fault with."""
+    return _Reviewer(plan, broadcasts, guards, zone, milliseconds(since)).found() if plan else Review()
+
+
+# --- who hears the same ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Nodes that sound the same: `bids` is all that they are asked to sound."""
+
+    nodes: tuple[str, ...]
+    guards: Guards
+    limits: Limits
+    bids: Sequence[Bid]
+
+
+class _Heard:
+    """Which target lists there are, and which airings are for each of them."""
+
+    def __init__(self, plan: Sequence[Occurrence]) -> None:
+        self.lists: dict[tuple[str, ...], int] = {}
+        self.of_broadcast: dict[str, int] = {}
+        self.airings: defaultdict[int, list[int]] = defaultdict(list)
+        known = self.of_broadcast
+        for number, one in enumerate(plan):
+            if one.broadcast not in known:  # hashing a list of a thousand nodes for each airing would be slow
+                known[one.broadcast] = self.lists.setdefault(one.nodes, len(self.lists))
+            self.airings[known[one.broadcast]].append(number)
+
+    def alike(self, guards: Callable[[str], Guards]) -> Iterator[tuple[tuple[int, ...], Guards, tuple[str, ...]]]:
+        """Nodes with the same lists and guards."""
+        lists_of: defaultdict[str, list[int]] = defaultdict(list)
+        for nodes, number in self.lists.items():
+            for node in nodes:
+                lists_of[node].append(number)
+        alike: defaultdict[tuple[tuple[int, ...], Guards], list[str]] = defaultdict(list)
+        for node, lists in lists_of.items():
+            alike[tuple(lists), guards(node)].append(node)
+        for (numbers, held), found in alike.items():
+            yield numbers, held, tuple(found)
+
+
+def _bids(plan: Sequence[Occurrence], broadcasts: Mapping[str, Broadcast]) -> list[Bid]:
+    exempt = {id: _exempt(one) for id, one in broadcasts.items()}
+    lengths: dict[str, tuple[int, int, bool]] = {}
+    bids = []
+    for number, one in enumerate(plan):
+        start = milliseconds(one.start)
+        if one.broadcast not in lengths:
+            length = max(1, milliseconds(one.end) - start)
+            late = one.playlist.if_late
+            lengths[one.broadcast] = length, last_chance(0, length, late), late.do.value == "join"
+        length, chance, joins = lengths[one.broadcast]
+        bids.append(
+            Bid(
+                start,
+                one.id,
+                length,
+                one.rank,
+                start + chance,
+                joins,
+                one.playlist.if_interrupted,
+                exempt[one.broadcast],
+                number,
+            )
+        )
+    return bids
+
+
+def _exempt(broadcast: Broadcast) -> int:
+    if broadcast.priority is Priority.EMERGENCY:
+        return ALL_GUARDS
+    return sum(BIT[Guard(name)] for name, _ in broadcast.override)
+
+
+# --- the whole plan --------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Finding:
+    """One thing wrong with a broadcast, on one or more groups and days. `first`: the earliest."""
+
+    first: Breach | Conflict
+    guards: Guards
+    airings: set[int] = field(default_factory=set)
+    nodes: set[str] = field(default_factory=set)
+
+
+class _Reviewer:
+    def __init__(
+        self,
+        plan: Sequence[Occurrence],
+        broadcasts: Mapping[str, Broadcast],
+        guards: Callable[[str], Guards],
+        zone: ZoneInfo,
+        since: int,
+    ) -> None:
+        self._plan = plan
+        self._broadcasts = broadcasts
+        self._zone = zone
+        self._since = since
+        self._bids = _bids(plan, broadcasts)
+        self._heard = _Heard(plan)
+        self._days = Days.between(zone, self._bids[0].start, max(bid.start + bid.length for bid in self._bids))
+        self._groups_of: defaultdict[int, list[_Group]] = defaultdict(list)
+        self._findings: dict[tuple[str, ...], _Finding] = {}
+        self._notes: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+        self._look(guards)
+
+    def found(self) -> Review:
+        ordered = sorted(self._findings.items(), key=lambda item: (_bid_of(item[1].first).start, item[0]))
+        refusals = [self._refusal(key, finding, n < MAX_SLOTS) for n, (key, finding) in enumerate(ordered)]
+        notes = [Note(id, tuple(sorted(nodes)), text) for (id, text), nodes in self._notes.items()]
+        return Review(tuple(refusals), tuple(sorted(notes, key=lambda note: note.id.rpartition("@")[2])))
+
+    def _look(self, guards: Callable[[str], Guards]) -> None:
+        limits: dict[Guards, Limits] = {}
+        for lists, held, nodes in self._heard.alike(guards):
+            if held not in limits:
+                limits[held] = Limits.of(held, self._days)
+            numbers = sorted(chain.from_iterable(self._heard.airings[one] for one in lists))
+            bids = [self._bids[number] for number in numbers]
+            group = _Group(nodes, held, limits[held], bids)
+            for one in lists:
+                self._groups_of[one].append(group)
+            self._look_at(group)
+
+    def _look_at(self, group: _Group) -> None:
+        performance = perform(group.bids)
+        for breach in breaches(performance.pieces, group.limits):
+            self._find((breach.guard.value, self._broadcast(breach.piece.bid)), breach, group)
+        for missed in performance.missed:
+            pair = tuple(sorted((self._broadcast(missed.bid), self._broadcast(missed.behind))))
+            if missed.conflict and not any(self._broadcasts[one].allow_conflict for one in pair):
+                self._find(("conflict", *pair), Conflict(missed), group)
+            else:
+                self._note(missed.bid, _left_out(missed), group)
+        self._note_turns(performance, group)
+
+    def _note_turns(self, performance: Performance, group: _Group) -> None:
+        for waited in performance.waited:
+            self._note(waited.bid, _late(waited, self._zone), group)
+        for interrupted in performance.interrupted:
+            self._note(interrupted.bid, _gave_way(interrupted, self._zone), group)
+
+    def _broadcast(self, bid: Bid) -> str:
+        return self._plan[bid.item].broadcast
+
+    def _find(self, key: tuple[str, ...], what: Breach | Conflict, group: _Group) -> None:
+        bid = _bid_of(what)
+        if bid.start + bid.length <= self._since:
+            return
+        finding = self._findings.setdefault(key, _Finding(what, group.guards))
+        if bid.start < _bid_of(finding.first).start:
+            finding.first, finding.guards, finding.nodes = what, group.guards, set()
+        finding.airings.add(bid.item)
+        if bid.item == _bid_of(finding.first).item:
+            finding.nodes.update(group.nodes)
+
+    def _note(self, bid: Bid, text: str, group: _Group) -> None:
+        self._notes[bid.id, text].extend(group.nodes)
+
+    # --- saying it -------------------------------------------------------------------------------------------------
+
+    def _refusal(self, key: tuple[str, ...], finding: _Finding, with_slot: bool) -> Refusal:
+        bid = _bid_of(finding.first)
+        broadcast, nodes = self._broadcast(bid), tuple(sorted(finding.nodes))
+        slot = self._slot(bid) if with_slot else None
+        more = len(finding.airings) - 1
+        parts = [
+            f"{bid.id} {_wrong(finding.first, finding.guards, self._zone)} on {_some(nodes)}",
+            f" (and {more} more airing{'s' if more > 1 else ''})" if more else "",
+            self._way_out(bid, slot) if with_slot else "",
+        ]
+        other = next((one for one in key[1:] if one != broadcast), broadcast) if key[0] == "conflict" else ""
+        return Refusal(broadcast, bid.id, nodes, "".join(parts), slot and slot.astimezone(self._zone), more, other)
+
+    def _way_out(self, bid: Bid, slot: datetime | None) -> str:
+        if slot is None:
+            return f"; no time on {_day(bid.start, self._zone)} fits"
+        return f"; the nearest time that fits on {_day(bid.start, self._zone)} is {slot.astimezone(self._zone):%H:%M}"
+
+    def _slot(self, bid: Bid) -> datetime | None:
+        groups = self._groups_of[self._heard.of_broadcast[self._broadcast(bid)]]
+        places = [_Place.of(group, bid) for group in groups]
+        tries = 0
+        for at in self._minutes(bid.start):
+            if all(place.may_fit(at) for place in places):
+                if all(place.fits(at) for place in places):
+                    return moment(at)
+                tries += 1
+                if tries == MAX_TRIES:
+                    return None
+        return None
+
+    def _minutes(self, start: int) -> Iterator[int]:
+        """Whole minutes of the local day of `start` from it outwards, none before the plan is looked at."""
+        day = bisect_right(self._days.midnights, start) - 1
+        first, last = max(self._days.midnights[day], self._since), self._days.midnights[day + 1]
+        before, after = start // MINUTE, -(-start // MINUTE)
+        for away in range(DAY // MINUTE + 61):
+            for minute in (after + away, before - away):
+                if first <= minute * MINUTE < last and minute * MINUTE != start:
+                    yield minute * MINUTE
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """The day of an airing on one group of nodes without that airing: is there room elsewhere?"""
+
+    bid: Bid
+    limits: Limits
+    others: Sequence[Bid]
+    sound: Sequence[Piece]
+    wrong: frozenset[tuple[str, int]]
+    used: int
+    """Airtime of that day."""
+
+    @classmethod
+    def of(cls, group: _Group, bid: Bid) -> _Place:
+        first = bisect_left(group.bids, bid.start - 2 * DAY, key=lambda one: one.start)
+        last = bisect_left(group.bids, bid.start + 2 * DAY, key=lambda one: one.start)
+        others = [one for one in group.bids[first:last] if one.item != bid.item]
+        performance = perform(others)
+        return cls(
+            bid,
+            group.limits,
+            others,
+            performance.pieces,
+            _wrongs(performance, group.limits),
+            _airtime(performance.pieces, group.limits.midnights, bid.start),
+        )
+
+    def may_fit(self, at: int) -> bool:
+        """Quickly: whether it is worth trying."""
+        end, limits, exempt = at + self.bid.length, self.limits, self.bid.exempt
+        after = bisect_right(self.sound, at, key=lambda piece: piece.begin)
+        before_end = self.sound[after - 1].end if after else -DAY
+        after_begin = self.sound[after].begin if after < len(self.sound) else end + DAY
+        if before_end > at or after_begin < end:
+            return False
+        if not exempt & GAP and (0 < at - before_end < limits.gap or 0 < after_begin - end < limits.gap):
+            return False
+        if not exempt & AIRTIME and self.used + self.bid.length > limits.airtime:
+            return False
+        quiet = bisect_right(limits.quiet, (end - 1, end)) - 1
+        return bool(exempt & QUIET) or quiet < 0 or limits.quiet[quiet][1] <= at
+
+    def fits(self, at: int) -> bool:
+        """It sounds there in one piece, breaks nothing, and nothing else is worse off than without it."""
+        moved = self.bid._replace(start=at, latest=at + self.bid.latest - self.bid.start)
+        performance = perform(sorted((*self.others, moved)))
+        own = [piece for piece in performance.pieces if piece.bid.item == moved.item]
+        whole = [(piece.begin, piece.end) for piece in own] == [(at, at + moved.length)]
+        return whole and _wrongs(performance, self.limits) <= self.wrong
+
+
+def _wrongs(performance: Performance, limits: Limits) -> frozenset[tuple[str, int]]:
+    found = {(breach.guard.value, breach.piece.bid.item) for breach in breaches(performance.pieces, limits)}
+    return frozenset(found | {("conflict", missed.bid.item) for missed in performance.missed})
+
+
+def _airtime(pieces: Sequence[Piece], midnights: Sequence[int], at: int) -> int:
+    """What the local day of `at` has of sound that counts."""
+    day = bisect_right(midnights, at) - 1
+    begin, end = midnights[day], midnights[day + 1]
+    counted = (piece for piece in pieces if not piece.bid.exempt & AIRTIME)
+    return sum(max(0, min(piece.end, end) - max(piece.begin, begin)) for piece in counted)
+
+
+# --- words -----------------------------------------------------------------------------------------------------
+
+
+def _bid_of(what: Breach | Conflict) -> Bid:
+    return what.piece.bid if isinstance(what, Breach) else what.missed.bid
+
+
+def _wrong(what: Breach | Conflict, guards: Guards, zone: ZoneInfo) -> str:
+    if isinstance(what, Conflict):
+        bid, behind = what.missed.bid, what.missed.behind
+        return (
+            f"conflicts with {behind.id}, which has the same rank ({bid.rank}) and the horn then: "
+            f"it could begin until {_clock(bid.latest, zone)} and finds no silence"
+        )
+    begin, end = _clock(what.piece.begin, zone), _clock(what.piece.end, zone)
+    match what.guard:
+        case Guard.QUIET:
+            return f"sounds from {begin} to {end}, within quiet hours ({', '.join(map(str, guards.quiet))})"
+        case Guard.SESSION:
+            return f"makes a session of {length_of(what.amount)}; {_limit(guards.session)} is allowed (session)"
+        case Guard.AIRTIME:
+            return f"makes {length_of(what.amount)} on that day; {_limit(guards.airtime)} is allowed (daily-airtime)"
+        case Guard.GAP:
+            return f"begins {length_of(what.amount)} after what sounds before; {_limit(guards.gap)} is required (gap)"
+
+
+def _limit(limit: timedelta | None) -> str:
+    return length_of(int((limit or timedelta()) / timedelta(milliseconds=1)))
+
+
+def length_of(ms: int) -> str:
+    """A length of time as people write it in the configuration: 1h4m20s."""
+    seconds, rest = divmod(ms, 1000)
+    hours, minutes = seconds // 3600, seconds // 60 % 60
+    parts = [f"{hours}h" if hours else "", f"{minutes}m" if minutes else ""]
+    tail = seconds % 60 + rest / 1000
+    return "".join(parts) + (f"{tail:g}s" if tail or not any(parts) else "")
+
+
+def _late(waited: Waited, zone: ZoneInfo) -> str:
+    late = waited.begins - waited.bid.start
+    lost = f", without its first {length_of(late)}" if waited.bid.joins else ""
+    return f"waits for {waited.behind.id} and begins at {_clock(waited.begins, zone)}{lost}"
+
+
+def _gave_way(interrupted: Interrupted, zone: ZoneInfo) -> str:
+    goes_on = f"then: {interrupted.bid.interrupted.value}"
+    return f"is interrupted by {interrupted.by.id} at {_clock(interrupted.at, zone)}, {goes_on}"
+
+
+def _left_out(missed: Missed) -> str:
+    why = "which has the same rank (a conflict that is allowed)" if missed.conflict else "which has a higher rank"
+    return f"is not heard: {missed.behind.id}, {why}, has the horn too long"
+
+
+def _clock(ms: int, zone: ZoneInfo) -> str:
+    at = moment(ms).astimezone(zone)
+    return f"{at:%H:%M:%S}" if ms % MINUTE else f"{at:%H:%M}"
+
+
+def _day(ms: int, zone: ZoneInfo) -> str:
+    return f"{moment(ms).astimezone(zone):%Y-%m-%d}"
+
+
+def _some(names: Sequence[str]) -> str:
+    rest = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def lines(refusals: Iterable[Refusal], broadcasts: Mapping[str, Broadcast]) -> tuple[str, ...]:
+    """Refusals as problems of the configuration, with the place of the broadcast."""
+    return tuple(f"{broadcasts[one.broadcast].place}: broadcast '{one.broadcast}': {one}" for one in refusals)
