@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from typer import rich_utils
 
-from controller.commands import air, base, demo, enroll, ledger, listen, plan, run, simulate, state
+from controller.commands import air, base, changes, demo, enroll, ledger, listen, plan, run, simulate, state
 from controller.commands.words import language, t
 
 EPILOG = t(
@@ -61,6 +61,7 @@ _add(
     "loa plan --from 2026-11-25 --days 2 --node na-meo-01",
     SEE,
 )
+_add("changes", changes.changes, t("What edits changed of the plan, when and by whom."), "loa changes", SEE)
 _add("say", air.say, t("Speak a text now."), 'loa say "Kính mời bà con đi tiêm chủng" --to na-meo', AIR)
 _add("play", air.play, t("Play an audio file now."), "loa play config/audio/thong-bao.wav --to all", AIR)
 _add("stop", air.stop, t("Silence what sounds now."), "loa stop --to na-meo", AIR)

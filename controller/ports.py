@@ -6,7 +6,7 @@ commits together or not at all. Tx methods are plain and synchronous; they decid
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
@@ -18,6 +18,7 @@ from controller.domain.emergencies import Answer, EmergencyRow
 from controller.domain.escalation import Channel, OutboxRow, OutboxState
 from controller.domain.faults import Value
 from controller.domain.incidents import Incident, IncidentEvent, WorkOrder
+from controller.domain.lease import Lease
 from controller.wire.messages import JournalEntry
 
 T = TypeVar("T")
@@ -225,15 +226,14 @@ class Tx(Protocol):
     def epoch(self) -> int:
         """0 before the first `raise_epoch`."""
 
-    def take_lease(self, holder: str, now: datetime, ttl_s: float) -> bool:
-        """Take or renew leadership until `now` + `ttl_s`; False while somebody else holds it. Expiry is
-        judged by the caller's wall clock: a holder must stop by its own monotonic clock before it."""
+    def lease(self) -> Lease | None:
+        """Who has leadership by the last word of the database (domain/lease.py judges it)."""
 
-    def release_lease(self, holder: str) -> None:
+    def put_lease(self, lease: Lease) -> None:
+        """Take or renew leadership, whoever had it: judge in the same transaction whether that may be."""
+
+    def drop_lease(self, holder: str) -> None:
         """Give leadership up, if `holder` has it."""
-
-    def leader(self, now: datetime) -> str | None:
-        """Who leads; None if nobody does or the lease has run out."""
 
     def note(self, key: str, value: str) -> None:
         """A small remembered value (last config error, last plan...)."""
@@ -243,8 +243,8 @@ class Tx(Protocol):
     def audit(self, row: AuditRow) -> None:
         """Append; its id is ignored."""
 
-    def audits(self, limit: int = 100) -> list[AuditRow]:
-        """Newest first."""
+    def audits(self, limit: int = 100, what: Collection[str] = ()) -> list[AuditRow]:
+        """Newest first; only what is called one of `what`, if any are given."""
 
     # credentials
     def put_credential(self, row: Credential) -> None: ...

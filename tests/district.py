@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from broadcasts.model import Item, Node, Priority, Rendered, Zone
+from broadcasts.difference import Difference
+from broadcasts.model import Item, Node, Occurrence, Priority, Rendered, Zone
 from controller.adapters.credentials import hash_password
 from controller.adapters.store.sql import SqlStore
 from controller.domain.delivery import Delivery, DeliveryEvent, DeliveryState, OccurrenceRow
@@ -128,11 +129,12 @@ class Orders:
 class Scheduling:
     problems: tuple[str, ...] = ()
     refuse: tuple[str, ...] = ()
+    planned: tuple[Occurrence, ...] = ()
 
-    async def reload(self, by: str) -> dict[str, Any]:
+    async def reload(self, by: str) -> Difference:
         if self.refuse:
             raise ConfigRefused(self.refuse)
-        return {"added": [], "moved": [], "cancelled": []}
+        return Difference()
 
 
 @dataclass

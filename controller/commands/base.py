@@ -74,6 +74,13 @@ def failing(*kinds: type[Exception]) -> Iterator[None]:
 # --- printing -----------------------------------------------------------------------------------------------
 
 
+def plain(text: str) -> str:
+    """`text` for the console, as it is: brackets in it are no markup."""
+    from rich.markup import escape
+
+    return escape(text)
+
+
 def console() -> Console:
     from rich.console import Console
 

@@ -10,6 +10,7 @@ import typer
 
 from controller.commands import base
 from controller.commands.base import CONFIG, ConfigOption, JsonOption
+from controller.commands.changes import summary
 from controller.commands.words import pick, t
 
 COLOURS = {
@@ -42,6 +43,8 @@ def _print_status(data: Any) -> None:
     grid.add_row(t("on air now"), str(data["air"]["on_air"]))
     if coming := data["air"]["next"]:
         grid.add_row(t("next"), f"{base.local(coming['start'], zone)}  {coming['title']}")
+    if change := data["config"]["last_change"]:
+        grid.add_row(t("last change"), f"{base.local(change['at'], zone)}  {_plain(change['who'])}: {summary(change)}")
     for problem in data["config"]["problems"]:
         grid.add_row(f"[red]{t('configuration')}[/red]", _plain(problem))
     for warning in data["config"]["warnings"]:

@@ -30,6 +30,7 @@ CATALOGUE: Mapping[str, str] = {
         "Kiểm tra toàn bộ cấu hình, nghe thử mọi tệp âm thanh, in ra mọi lỗi."
     ),
     "What will sound where and when.": "Sẽ phát gì, ở đâu, lúc nào.",
+    "What edits changed of the plan, when and by whom.": "Lịch phát đã đổi những gì, lúc nào, do ai.",
     "Speak a text now.": "Đọc ngay một văn bản.",
     "Play an audio file now.": "Phát ngay một tệp âm thanh.",
     "Silence what sounds now.": "Dừng những gì đang phát.",
@@ -98,6 +99,17 @@ CATALOGUE: Mapping[str, str] = {
     ),
     "Write the summary there as JSON.": "Ghi tóm tắt vào tệp này dạng JSON.",
     "The page's port, or the next free one.": "Cổng của trang web; nếu bận thì lấy cổng trống kế tiếp.",
+    "How many, the newest first.": "Bao nhiêu lần đổi, mới nhất trước.",
+    # --- changes of the plan
+    "The plan was not changed yet.": "Lịch phát chưa thay đổi lần nào.",
+    "refused, {count} problem(s)": "không áp dụng, {count} lỗi",
+    "{count} added": "{count} lần phát thêm",
+    "{count} moved": "{count} dời giờ",
+    "{count} changed": "{count} sửa",
+    "{count} cancelled": "{count} hủy",
+    "no airing changes": "không lần phát nào thay đổi",
+    "and {count} more": "và {count} lần nữa",
+    "last change": "đổi lịch gần nhất",
     # --- what can go wrong
     "{count} problem(s) in {folder}": "{count} lỗi trong {folder}",
     "no controller is running on {config}; start it with: loa run": (

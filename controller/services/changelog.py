@@ -9,7 +9,9 @@ import msgspec
 
 from broadcasts.difference import KINDS, Change, Difference
 from broadcasts.model import Broadcast
+from controller.domain.faults import Text
 from controller.ports import AuditRow
+from controller.services import labels
 from controller.wire.messages import stamp
 
 TAKEN = "configuration"
@@ -71,6 +73,10 @@ def _plain(told: Kept) -> dict[str, Any]:
     return {"counts": dict(told.counts), **kinds}
 
 
+def _both(text: Text) -> dict[str, str]:
+    return {"vi": text.vi, "en": text.en}
+
+
 def _line(change: Change, places: Mapping[str, str]) -> dict[str, Any]:
     return {
         "occurrence": change.id,
@@ -80,6 +86,7 @@ def _line(change: Change, places: Mapping[str, str]) -> dict[str, Any]:
         "was": change.was and stamp(change.was),
         "nodes": change.to,
         "what": list(change.what),
+        "what_text": [_both(labels.ALTERED.get(name) or Text(name, name)) for name in change.what],
         "gained": list(change.gained),
         "lost": list(change.lost),
         "place": places.get(change.broadcast, ""),

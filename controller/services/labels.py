@@ -82,6 +82,25 @@ HEARD: Mapping[str, Text] = {
     Heard.UNKNOWN: Text("Không rõ", "Unknown"),
 }
 
+DIFFERENCE: Mapping[str, Text] = {
+    "added": Text("Thêm", "Added"),
+    "moved": Text("Dời giờ", "Moved"),
+    "changed": Text("Sửa", "Changed"),
+    "cancelled": Text("Hủy", "Cancelled"),
+}
+"""What a change of the plan does to an airing."""
+
+ALTERED: Mapping[str, Text] = {
+    "title": Text("tên", "title"),
+    "length": Text("độ dài", "length"),
+    "audio": Text("nội dung", "content"),
+    "volume": Text("âm lượng", "volume"),
+    "priority": Text("mức ưu tiên", "priority"),
+    "rule": Text("cách xử lý khi trễ hoặc bị ngắt", "what is done when late or interrupted"),
+    "nodes": Text("nơi phát", "where it sounds"),
+}
+"""What is different about an airing that keeps its place or moves."""
+
 REASON: Mapping[str, Text] = {
     "late": Text("đã quá giờ", "too late"),
     "preempted": Text("nhường chương trình ưu tiên", "a higher rank held the horn"),

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import difflib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Protocol, TypeVar
 
-from broadcasts.model import Node, Zone
+from broadcasts.difference import held_by
+from broadcasts.model import Node, Occurrence, Playlist, Zone
 from controller.domain.asrun import count
 from controller.domain.delivery import Delivery, DeliveryState, OccurrenceRow
 from controller.domain.escalation import OutboxRow
@@ -21,9 +22,11 @@ from controller.domain.incidents import Incident, WorkOrder
 from controller.domain.liveness import Liveness
 from controller.domain.site import Settings
 from controller.ports import Clock, Desired, FaultRow, NodeRow, Store, Tx
-from controller.services import labels
+from controller.services import changelog, labels
 from controller.services import readmodels as shape
 from controller.services.readmodels import Plain
+from controller.wire.messages import PlaylistsDoc
+from controller.wire.signing import payload_of
 
 AHEAD = timedelta(hours=24)
 """How far the page looks ahead."""
@@ -77,6 +80,9 @@ class Planning(Protocol):
     @property
     def problems(self) -> tuple[str, ...]: ...
 
+    @property
+    def planned(self) -> tuple[Occurrence, ...]: ...
+
 
 class UnknownOccurrence(LookupError):
     """No such airing in the ledger; the text names the nearest ones."""
@@ -115,6 +121,16 @@ class Reporting:
     async def incidents(self, all: bool = False) -> Plain:
         """Open incidents, worst first; with `all` those of the last 30 days too, newest first."""
         return await self._read(lambda reader: reader.incidents(all))
+
+    async def changes(self, limit: int = 20) -> Plain:
+        """What edits of the configuration changed of the plan, and what was refused, newest first."""
+        return await self._read(lambda reader: reader.changes(limit))
+
+    async def plan(self) -> tuple[Occurrence, ...]:
+        """What the nodes are to hold, as the running controller or its database has it."""
+        if self._scheduling is not None:
+            return self._scheduling.planned
+        return held_by(await self._store.read(lambda tx: documents(tx.desired())))
 
     async def air(self) -> Plain:
         """What is on air now, and the next 24 hours."""
@@ -168,12 +184,23 @@ class _Reader:
                 "titles": [each["title"] for each in air["on_air"]],
                 "next": next(_due(air["next"]), None),
             },
-            "config": {"problems": list(self._problems), "warnings": list(self._settings.warnings)},
+            "config": {
+                "problems": list(self._problems),
+                "warnings": list(self._settings.warnings),
+                "last_change": next(iter(self._changes(1, (changelog.TAKEN,))), None),
+            },
         }
 
     def _incident_counts(self, rows: Sequence[Incident]) -> Plain:
         causes = [row for row in rows if row.parent is None]
         return {"open": len(causes), "explained": len(rows) - len(causes), **shape.severities(causes)}
+
+    def changes(self, limit: int) -> Plain:
+        rows = self._changes(limit, (changelog.TAKEN, changelog.REFUSED))
+        return {"now": shape.iso(self._now), "changes": rows}
+
+    def _changes(self, limit: int, what: Collection[str]) -> list[Plain]:
+        return [changelog.shown(row) for row in self._tx.audits(limit, what)]
 
     # --- nodes ----------------------------------------------------------------------------------------------
 
@@ -328,6 +355,11 @@ class _Known:
         self.faults = faults
         self.playing = playing
         self.wanted = wanted
+
+
+def documents(desired: Mapping[str, Desired]) -> dict[str, tuple[Playlist, ...]]:
+    """The playlists of every node's newest document."""
+    return {node: payload_of(PlaylistsDoc, row.document).playlists for node, row in desired.items()}
 
 
 def _stored(row: NodeRow | None) -> Plain:

@@ -8,13 +8,14 @@ from datetime import date
 from typing import Annotated, TypeVar
 
 import msgspec
-from fastapi import APIRouter, Depends, Header, Request
+from fastapi import APIRouter, Depends, Header, Query, Request
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
 
 from controller.domain.incidents import Incident
 from controller.ports import StoreError
+from controller.services import changelog
 from controller.services.readmodels import Plain
 from controller.services.reporting import UnknownOccurrence
 from controller.web import metrics
@@ -95,6 +96,15 @@ def _reading(app: Controller, live: Live) -> APIRouter:
     async def air() -> Plain:
         return await app.reporting.air()
 
+    @routes.get("/changes")
+    async def changes(limit: Annotated[int, Query(ge=1, le=500)] = 20) -> Plain:
+        return await app.reporting.changes(limit)
+
+    @routes.get("/plan")
+    async def plan() -> Response:
+        planned = await app.reporting.plan()
+        return Response(await asyncio.to_thread(msgspec.json.encode, planned), media_type="application/json")
+
     @routes.get("/log")
     async def log(date: date | None = None) -> Plain:
         today = app.clock.now().astimezone(app.settings.site.zone).date()
@@ -169,7 +179,7 @@ def _ordering(app: Controller, token: str) -> APIRouter:
     @routes.post("/reload")
     async def reload() -> Plain:
         difference = await _taken(app.scheduling.reload("api"))
-        return {"ok": True, "difference": msgspec.to_builtins(difference, str_keys=True)}
+        return {"ok": True, "difference": changelog.plain(difference)}
 
     return routes
 

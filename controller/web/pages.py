@@ -101,6 +101,7 @@ def _context(app: Controller, speaker: Speaker) -> dict[str, Any]:
         "ticking": {key: speaker.t(key, n="{n}") for key, _ in UNITS}
         | {"now": speaker.t("just-now"), "ago": speaker.t("ago", t="{t}"), "in": speaker.t("in", t="{t}")},
         "liveness": _names(labels.LIVENESS, speaker),
+        "difference": _names(labels.DIFFERENCE, speaker),
         "severity": _names(wording.SEVERITIES, speaker),
         "evidence": evidence,
         "worst": worst,

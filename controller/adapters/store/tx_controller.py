@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from collections.abc import Collection
 
-from sqlalchemy import delete, insert, or_, select
+from sqlalchemy import delete, insert, select
 
 from controller.adapters.store import schema
 from controller.adapters.store.mapping import Mapped, insert_into, upsert
 from controller.adapters.store.tx_base import TxBase
+from controller.domain.lease import Lease
 from controller.ports import AuditRow, Credential
 
 AUDIT = Mapped(schema.audit, AuditRow)
@@ -26,22 +27,15 @@ class ControllerTx(TxBase):
     def epoch(self) -> int:
         return int(self.conn.execute(select(schema.epoch.c.epoch)).scalar_one_or_none() or 0)
 
-    def take_lease(self, holder: str, now: datetime, ttl_s: float) -> bool:
-        lease = schema.lease
-        fresh = insert_into(lease, self.dialect).values(id=1, holder=holder, until=now + timedelta(seconds=ttl_s))
-        taken = fresh.on_conflict_do_update(
-            index_elements=["id"],
-            set_={"holder": fresh.excluded.holder, "until": fresh.excluded.until},
-            where=or_(lease.c.holder == holder, lease.c.until <= now),
-        ).returning(lease.c.id)
-        return self.conn.execute(taken).first() is not None
+    def lease(self) -> Lease | None:
+        row = self.conn.execute(select(schema.lease.c.holder, schema.lease.c.until)).first()
+        return Lease(row.holder, row.until) if row else None
 
-    def release_lease(self, holder: str) -> None:
+    def put_lease(self, lease: Lease) -> None:
+        upsert(self.conn, schema.lease, [{"id": 1, "holder": lease.holder, "until": lease.until}])
+
+    def drop_lease(self, holder: str) -> None:
         self.conn.execute(delete(schema.lease).where(schema.lease.c.holder == holder))
-
-    def leader(self, now: datetime) -> str | None:
-        holder = select(schema.lease.c.holder).where(schema.lease.c.until > now)
-        return self.conn.execute(holder).scalar_one_or_none()
 
     def note(self, key: str, value: str) -> None:
         upsert(self.conn, schema.notes, [{"key": key, "value": value}])
@@ -55,8 +49,9 @@ class ControllerTx(TxBase):
         del values["id"]
         self.conn.execute(insert(schema.audit), values)
 
-    def audits(self, limit: int = 100) -> list[AuditRow]:
-        return AUDIT.all(self.conn, AUDIT.select().order_by(schema.audit.c.id.desc()).limit(limit))
+    def audits(self, limit: int = 100, what: Collection[str] = ()) -> list[AuditRow]:
+        rows = AUDIT.select().order_by(schema.audit.c.id.desc()).limit(limit)
+        return AUDIT.all(self.conn, rows.where(schema.audit.c.what.in_(sorted(what))) if what else rows)
 
     def put_credential(self, row: Credential) -> None:
         CREDENTIALS.put(self.conn, [row])
