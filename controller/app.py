@@ -18,12 +18,14 @@ from controller.ports import Bus, Clock, ConfigRefused, Library, Notifier, Store
 from controller.services.alerting import Alerting
 from controller.services.changes import Changes
 from controller.services.dispatch import Dispatch
+from controller.services.emergencies import Emergencies, record_answers
 from controller.services.intake import Intake
 from controller.services.ledger import Ledger
 from controller.services.monitoring import Monitoring
 from controller.services.orders import Orders
 from controller.services.reporting import Reporting
 from controller.services.scheduling import Scheduling
+from controller.services.sounds import Sounds
 from controller.wire.signing import SigningKey
 
 log = structlog.get_logger(__name__)
@@ -43,6 +45,7 @@ class App:
     ledger: Ledger
     scheduling: Scheduling
     orders: Orders
+    emergencies: Emergencies
     monitoring: Monitoring
     alerting: Alerting
     reporting: Reporting
@@ -57,6 +60,7 @@ class App:
     async def start(self) -> None:
         """Take over from whoever led before, and connect."""
         await self.dispatch.start()
+        await self.emergencies.start()
         await self.monitoring.start()
         self.timer.start()
         await self.bus.start()
@@ -108,8 +112,21 @@ def build(
 ) -> App:
     """Wire the controller. `load` reads the configuration anew (ConfigRefused), `edits` tells when to."""
     changes = Changes()
-    dispatch = Dispatch(settings, store=store, bus=bus, clock=clock, key=key)
-    ledger = Ledger(store=store, clock=clock, changes=changes, wanted=dispatch.wanted)
+    sounds = Sounds(library)
+    dispatch = Dispatch(settings, store=store, bus=bus, clock=clock, key=key, sounds=sounds.on_nodes)
+    ledger = Ledger(store=store, clock=clock, changes=changes, wanted=dispatch.wanted, also=record_answers)
+    emergencies = Emergencies(
+        settings,
+        store=store,
+        bus=bus,
+        clock=clock,
+        timer=timer,
+        library=library,
+        sounds=sounds,
+        key=key,
+        epoch=lambda: dispatch.epoch,
+        changes=changes,
+    )
     alerting = Alerting(settings, store=store, clock=clock, notifiers=notifiers, changes=changes)
     monitoring = Monitoring(
         settings,
@@ -120,8 +137,16 @@ def build(
         changes=changes,
         on_outbox=alerting.wake,
     )
-    intake = Intake(settings, clock=clock, dispatch=dispatch, ledger=ledger, health=monitoring, changes=changes)
-    told = [dispatch.reload, monitoring.reload, alerting.reload, intake.reload]
+    intake = Intake(
+        settings,
+        clock=clock,
+        dispatch=dispatch,
+        ledger=ledger,
+        health=monitoring,
+        changes=changes,
+        alarms=emergencies,
+    )
+    told = [dispatch.reload, monitoring.reload, alerting.reload, intake.reload, emergencies.reload]
     scheduling = Scheduling(
         settings,
         store=store,
@@ -131,6 +156,7 @@ def build(
         dispatch=dispatch,
         ledger=ledger,
         changes=changes,
+        sounds=sounds,
         load=load,
         on_settings=told,
     )
@@ -148,6 +174,7 @@ def build(
         ledger=ledger,
         scheduling=scheduling,
         orders=orders,
+        emergencies=emergencies,
         monitoring=monitoring,
         alerting=alerting,
         reporting=reporting,

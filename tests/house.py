@@ -15,9 +15,11 @@ from controller.domain.site import Settings, Site
 from controller.ports import AudioRefused
 from controller.services.changes import Changes
 from controller.services.dispatch import Dispatch
+from controller.services.emergencies import Emergencies, record_answers
 from controller.services.ledger import Ledger
 from controller.services.orders import Orders
 from controller.services.scheduling import Scheduling
+from controller.services.sounds import Sounds
 from controller.wire.messages import PlaylistsDoc
 from controller.wire.signing import key_from_seed, load_keys, verify
 from tests.fakes import FakeBus, FakeClock, FakeTimer
@@ -84,8 +86,23 @@ class House:
         self.timer = FakeTimer(clock)
         self.library = FakeLibrary()
         self.changes = Changes()
-        self.dispatch = Dispatch(settings, store=store, bus=self.bus, clock=clock, key=KEY)
-        self.ledger = Ledger(store=store, clock=clock, changes=self.changes, wanted=self.dispatch.wanted)
+        self.sounds = Sounds(self.library)
+        self.dispatch = Dispatch(settings, store=store, bus=self.bus, clock=clock, key=KEY, sounds=self.sounds.on_nodes)
+        self.ledger = Ledger(
+            store=store, clock=clock, changes=self.changes, wanted=self.dispatch.wanted, also=record_answers
+        )
+        self.emergencies = Emergencies(
+            settings,
+            store=store,
+            bus=self.bus,
+            clock=clock,
+            timer=self.timer,
+            library=self.library,
+            sounds=self.sounds,
+            key=KEY,
+            epoch=lambda: self.dispatch.epoch,
+            changes=self.changes,
+        )
         self.scheduling = Scheduling(
             settings,
             store=store,
@@ -95,8 +112,9 @@ class House:
             dispatch=self.dispatch,
             ledger=self.ledger,
             changes=self.changes,
+            sounds=self.sounds,
             load=lambda: self.configured,
-            on_settings=(self.dispatch.reload,),
+            on_settings=(self.dispatch.reload, self.emergencies.reload),
         )
         self.orders = Orders(
             scheduling=self.scheduling, store=store, clock=clock, library=self.library, dispatch=self.dispatch
@@ -113,6 +131,7 @@ class House:
 
     async def started(self) -> None:
         await self.dispatch.start()
+        await self.emergencies.start()
         self.bus.up()
         await self.scheduling.start()
 

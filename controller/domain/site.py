@@ -97,6 +97,12 @@ class Settings:
     digest: str = ""
     files: tuple[str, ...] = field(default=())
     calendar: Calendar = VIETNAM
+    guards: Mapping[str, Guards] = field(default_factory=dict)
+    """Of nodes for which a commune, hamlet or zone says something else than the site."""
+
+    def guards_of(self, node: str) -> Guards:
+        """When and how much `node` may be talked to."""
+        return self.guards.get(node, self.site.guards)
 
     def targets(self, to: Iterable[str], exclude: Iterable[str] = ()) -> tuple[str, ...]:
         """Node ids that `to` names and `exclude` does not, sorted. KeyError for an unknown name."""

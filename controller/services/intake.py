@@ -38,6 +38,16 @@ class Health(Protocol):
     async def on_journal(self, node: str, entry: JournalEntry, mono: float) -> None: ...
 
 
+class Alarms(Protocol):
+    """What intake hands to the emergencies; their journals they take from the ledger's transaction."""
+
+    async def on_bus_up(self) -> None: ...
+
+    async def on_birth(self, node: str) -> None: ...
+
+    async def on_heartbeats(self, batch: Sequence[tuple[str, Heartbeat]]) -> None: ...
+
+
 Arrived = tuple[Up, Received]
 
 
@@ -53,6 +63,7 @@ class Intake:
         ledger: Ledger,
         health: Health,
         changes: Changes,
+        alarms: Alarms,
     ) -> None:
         self._settings = settings
         self._topics = Topics(settings.site.mqtt.root)
@@ -60,6 +71,7 @@ class Intake:
         self._dispatch = dispatch
         self._ledger = ledger
         self._health = health
+        self._alarms = alarms
         self._changes = changes
         self._complained: dict[str, float] = {}
         self._whole: dict[str, tuple[int, int]] = {}
@@ -116,6 +128,7 @@ class Intake:
     async def _bus(self, event: BusEvent) -> None:
         if isinstance(event, BusUp):
             self.bus_problem = ""
+            await self._alarms.on_bus_up()
             await self._publish(self._dispatch.on_bus_up())
             await self._health.on_bus_up(event.mono)
         elif isinstance(event, BusDown):
@@ -140,6 +153,7 @@ class Intake:
             if status.reason == "birth" and not message.retain:
                 held = (status.playlists.epoch, status.playlists.rev)
                 await self._publish(self._dispatch.on_held(up.node, held, fresh_connect=True))
+                await self._alarms.on_birth(up.node)
 
     async def _heartbeats(self, arrived: list[Arrived]) -> None:
         batch = []
@@ -152,6 +166,7 @@ class Intake:
             except WireError as error:
                 self._refuse("undecodable", up.node, f"heartbeat: {error}")
         await self._health.on_heartbeats(batch)
+        await self._alarms.on_heartbeats([(node, heartbeat) for node, heartbeat, _ in batch])
         for node, heartbeat, _ in batch:
             await self._held(node, heartbeat.playlists)
 

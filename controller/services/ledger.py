@@ -34,23 +34,31 @@ log = structlog.get_logger(__name__)
 Wanted = Callable[[str], tuple[Playlist, ...]]
 """Node id -> the playlists it is to hold."""
 
+Also = Callable[[Tx, Sequence[tuple[str, JournalEntry]]], bool]
+"""What else takes in journal entries, in the transaction that stores them; whether they meant something to it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What came of a batch of journal entries: how far each log is stored, and how many entries were new."""
+    """What came of a batch of journal entries: how far each log is stored, and how many entries were new; `beside`: whether
+    they meant something to what else takes them in."""
 
     upto: dict[tuple[str, str], int]
     fresh: int
+    beside: bool = False
 
 
 class Ledger:
     """Writes deliveries and their events. Every state change is a row with its time and reason."""
 
-    def __init__(self, *, store: Store, clock: Clock, changes: Changes, wanted: Wanted) -> None:
+    def __init__(
+        self, *, store: Store, clock: Clock, changes: Changes, wanted: Wanted, also: Also | None = None
+    ) -> None:
         self._store = store
         self._clock = clock
         self._changes = changes
         self._wanted = wanted
+        self._also = also
         self._fetched: dict[str, set[str]] = defaultdict(set)
 
     async def published(self, nodes: Collection[str], at: datetime) -> None:
@@ -82,11 +90,12 @@ class Ledger:
         def work(tx: Tx) -> Taken:
             fresh = tx.put_journals(batch, now)
             self._apply(tx, fresh)
-            return Taken(tx.journal_uptos({(node, entry.log) for node, entry in batch}), len(fresh))
+            beside = self._also(tx, fresh) if self._also is not None else False
+            return Taken(tx.journal_uptos({(node, entry.log) for node, entry in batch}), len(fresh), beside)
 
         taken = await self._store.transact(work)
         if taken.fresh:
-            self._changes.notify("air")
+            self._changes.notify("air", *(("emergencies",) if taken.beside else ()))
         return taken
 
     async def verdict(self, occurrence: str) -> list[Delivery]:

@@ -47,6 +47,7 @@ from controller.services import changelog
 from controller.services.changes import Changes
 from controller.services.dispatch import Dispatch
 from controller.services.ledger import Ledger, record_plan
+from controller.services.sounds import Prepared, Sounds
 
 log = structlog.get_logger(__name__)
 
@@ -111,6 +112,7 @@ class Scheduling:
         dispatch: Dispatch,
         ledger: Ledger,
         changes: Changes,
+        sounds: Sounds,
         load: Callable[[], Settings],
         on_settings: Sequence[Callable[[Settings], None]] = (),
     ) -> None:
@@ -124,6 +126,7 @@ class Scheduling:
         self._dispatch = dispatch
         self._ledger = ledger
         self._changes = changes
+        self._sounds = sounds
         self._load = load
         self._on_settings = on_settings
         self._ready: tuple[Ready, ...] = ()
@@ -138,8 +141,9 @@ class Scheduling:
     async def start(self) -> None:
         """Render and plan what the configuration says. Broadcasts whose audio is refused are left out, visibly."""
         async with self._one_at_a_time:
-            self._ready, refused = await self._render(self.settings)
-            self.problems = refused
+            (self._ready, refused), held = await self._prepare(self.settings)
+            self._sounds.adopt(held)
+            self.problems = refused + held.problems
             self._rendered.set()
             await self._replan("controller started", changelog.MEANWHILE if self._dispatch.documents() else "")
         await self._daily()
@@ -150,14 +154,15 @@ class Scheduling:
             settings = await asyncio.to_thread(self._load)
             if settings.digest == self.settings.digest == self._in_effect:
                 return self._unchanged()
-            ready, refused = await self._render(settings)
-            if refused:
-                raise ConfigRefused(refused)
+            (ready, refused), held = await self._prepare(settings)
+            if problems := refused + held.problems:
+                raise ConfigRefused(problems)
         except ConfigRefused as error:
             await self._refused(error, by)
             raise
         async with self._one_at_a_time:
             self.settings, self._ready, self.problems = settings, ready, ()
+            self._sounds.adopt(held)
             for take in self._on_settings:
                 take(settings)
             plan = await self._replan("configuration changed", by)
@@ -175,6 +180,10 @@ class Scheduling:
         log.error("configuration refused; the last good one stays on air", problems=list(error.problems))
         await self._audit(by, changelog.REFUSED, "\n".join(error.problems)[:4000])
         self._changes.notify("config")
+
+    async def _prepare(self, settings: Settings) -> tuple[tuple[tuple[Ready, ...], tuple[str, ...]], Prepared]:
+        """All the audio of a configuration: of its broadcasts, and what every node holds for an emergency."""
+        return await asyncio.gather(self._render(settings), self._sounds.prepare(settings))
 
     async def _render(self, settings: Settings) -> tuple[tuple[Ready, ...], tuple[str, ...]]:
         """Every broadcast with its audio, and a line for each whose audio is refused."""
@@ -303,6 +312,7 @@ class Scheduling:
         dropped = await asyncio.to_thread(self._library.collect, self.needed_assets())
         await self._prune(lambda tx, before: tx.prune_journal(before), JOURNAL_KEPT)
         await self._prune(lambda tx, before: tx.prune_ledger(before), LEDGER_KEPT)
+        await self._prune(lambda tx, before: tx.prune_emergencies(before), LEDGER_KEPT)
         log.info("cleaned", assets_dropped=dropped)
 
     async def _prune(self, some: Callable[[Tx, datetime], int], kept: timedelta) -> None:
@@ -312,10 +322,10 @@ class Scheduling:
             pass
 
     def needed_assets(self) -> set[str]:
-        """SHA-256 of every asset that a playlist or a broadcast needs."""
+        """SHA-256 of every asset that a playlist, a broadcast or an emergency needs."""
         tracks = [track for one in self._planned for track in one.playlist.tracks]
         tracks += [track for item in self._ready for track in item.rendered.tracks]
-        return {asset.sha256 for track in tracks for asset in assets_of(track)}
+        return {asset.sha256 for track in tracks for asset in assets_of(track)} | self._sounds.needed()
 
     async def _audit(self, who: str, what: str, detail: str) -> None:
         row = AuditRow(self._clock.now(), who, what, detail)

@@ -87,6 +87,16 @@ class Listening:
         self.heard.append(entry)
 
 
+class NoEmergency:
+    """Nothing is going on."""
+
+    async def on_bus_up(self) -> None: ...
+
+    async def on_birth(self, node: str) -> None: ...
+
+    async def on_heartbeats(self, batch: list[tuple[str, Heartbeat]]) -> None: ...
+
+
 async def _fed(batches: list[list[Received]]) -> tuple[Intake, Listening]:
     clock, health, site = FakeClock(), Listening(), network(NEWS)
     bus, store = FakeBus(clock), SqlStore("sqlite://")
@@ -95,7 +105,9 @@ async def _fed(batches: list[list[Received]]) -> tuple[Intake, Listening]:
     await dispatch.start()
     changes = Changes()
     ledger = Ledger(store=store, clock=clock, changes=changes, wanted=dispatch.wanted)
-    intake = Intake(site, clock=clock, dispatch=dispatch, ledger=ledger, health=health, changes=changes)
+    intake = Intake(
+        site, clock=clock, dispatch=dispatch, ledger=ledger, health=health, changes=changes, alarms=NoEmergency()
+    )
     for batch in batches:
         await intake.take(batch)
     last = Received("loa/v1/up/na-meo-01/heartbeat", as_json({**GOOD, "conn": 2}), retain=False, mono=clock.monotonic())
