@@ -145,7 +145,7 @@ class Network:
         answer.raise_for_status()
         return answer.json()
 
-    async def post(self, path: str, **body: Any) -> Any:
+    async def post(self, path: str, /, **body: Any) -> Any:
         token = json.loads((self.data / "controller.json").read_text())["token"]
         async with httpx.AsyncClient(timeout=30) as client:
             answer = await client.post(

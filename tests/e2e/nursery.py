@@ -1,0 +1,91 @@
+"""Controllers that begin without the second and a half of imports: forked from a process that has them.
+
+`loa run` all the same, by its own command line, in a process of its own that can be killed. Run as
+`python -m tests.e2e.nursery`; one JSON request a line, one answer a line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import controller.cli
+import controller.runtime
+from controller.adapters.process import bound, end
+
+PR_SET_PDEATHSIG = 1
+ROOT = Path(__file__).parent.parent.parent
+
+
+class Nursery:
+    """The parent of the controllers, from the test's side."""
+
+    async def __aenter__(self) -> Nursery:
+        self._process = await asyncio.create_subprocess_exec(
+            *bound([sys.executable, "-m", __name__]),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            cwd=ROOT,
+        )
+        self._asking = asyncio.Lock()
+        await self._ask(do="hello")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await end(self._process, 5)
+
+    async def start(self, words: Sequence[str], log: Path) -> int:
+        """`loa WORDS`, saying what it says to `log`; its process id."""
+        return int((await self._ask(do="start", words=list(words), log=str(log)))["pid"])
+
+    async def ended(self, pid: int) -> None:
+        """Wait for a process that was killed, or asked to end."""
+        await self._ask(do="wait", pid=pid)
+
+    async def _ask(self, **request: Any) -> dict[str, Any]:
+        async with self._asking:
+            assert self._process.stdin is not None
+            assert self._process.stdout is not None
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            answer: dict[str, Any] = json.loads(await self._process.stdout.readline())
+            return answer
+
+
+def _answer(request: dict[str, Any]) -> dict[str, Any]:
+    match request["do"]:
+        case "start":
+            return {"pid": _fork(request["words"], request["log"])}
+        case "wait":
+            os.waitpid(request["pid"], 0)
+    return {}
+
+
+def _fork(words: list[str], log: str) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    for number, flags in ((0, os.O_RDONLY), (1, os.O_WRONLY | os.O_APPEND | os.O_CREAT)):
+        os.dup2(os.open(os.devnull if number == 0 else log, flags, 0o600), number)
+    os.dup2(1, 2)
+    sys.argv = ["loa", *words]
+    try:
+        controller.cli.main()
+    finally:
+        os._exit(1)
+
+
+def main() -> None:
+    for line in sys.stdin:
+        print(json.dumps(_answer(json.loads(line))), flush=True)
+
+
+if __name__ == "__main__":
+    main()
