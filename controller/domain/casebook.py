@@ -195,6 +195,8 @@ class _Reconciliation:
             self._disappear(case, "all its nodes are well again" if shared else "no longer configured")
         elif holds(incident.cause, shared, trouble):
             self._stand(replace(case, weak_from=NEVER), bad)
+        elif not case.present:
+            return  # it comes and goes, and is gone: what is left of it is each node's own
         elif self._now.mono - case.weak_from >= WINDOW_S:
             self._disappear(case, f"{len(bad)} nodes left, each judged by itself")
         else:

@@ -482,8 +482,8 @@ def _calculation(calculate: Callable[[float, float], float], left: Getter, right
             return None
         try:
             result = calculate(one, other)
-        except (ZeroDivisionError, OverflowError):
+            return result if math.isfinite(result) else None
+        except (ZeroDivisionError, OverflowError):  # overflow also of a whole number that no float can hold
             return None
-        return result if math.isfinite(result) else None
 
     return evaluate

@@ -95,7 +95,8 @@ class Intake:
                 for event in events:
                     await self._bus(event)
             elif handler := self._handlers.get(kind):
-                await self._guarded(kind, handler, [one for one in map(self._arrived, events) if one])
+                arrived = [one for one in map(self._arrived, events) if one]
+                await self._guarded(kind, len(arrived), handler(arrived))
 
     def _kind(self, event: BusEvent) -> str:
         if not isinstance(event, Received):
@@ -115,25 +116,29 @@ class Intake:
         up = self._topics.parse_up(event.topic)
         return (up, event) if up else None
 
-    async def _guarded(
-        self, kind: str, handler: Callable[[list[Arrived]], Awaitable[None]], arrived: list[Arrived]
-    ) -> None:
+    async def _guarded(self, kind: str, messages: int, work: Awaitable[None]) -> None:
         try:
-            await handler(arrived)
+            await work
         except StoreError as error:
-            # Nothing is lost: journals stay unacknowledged and come again, states come with the next heartbeat.
-            self.counters["not-stored"] += len(arrived)
-            log.error("not stored", kind=kind, messages=len(arrived), reason=str(error))
+            # Nothing is lost: journals stay unacknowledged and come again, states come with the next heartbeat;
+            # what health took in it keeps, and writes down later.
+            self.counters["not-stored"] += messages
+            log.error("not stored", kind=kind, messages=messages, reason=str(error))
 
     async def _bus(self, event: BusEvent) -> None:
         if isinstance(event, BusUp):
             self.bus_problem = ""
+<<<<<<< HEAD
+            await self._guarded("bus", 0, self._publish(self._dispatch.on_bus_up()))
+            await self._guarded("bus", 0, self._health.on_bus_up(event.mono))
+=======
             await self._alarms.on_bus_up()
             await self._publish(self._dispatch.on_bus_up())
             await self._health.on_bus_up(event.mono)
+>>>>>>> origin/main
         elif isinstance(event, BusDown):
             self.bus_problem = event.reason
-            await self._health.on_bus_down(event.reason, event.mono)
+            await self._guarded("bus", 0, self._health.on_bus_down(event.reason, event.mono))
         self._changes.notify("status")
 
     async def _publish(self, sending: Awaitable[list[str]]) -> None:
@@ -149,7 +154,9 @@ class Intake:
             except WireError as error:
                 self._refuse("undecodable", up.node, f"status: {error}")
                 continue
-            await self._health.on_status(up.node, status, message.mono, message.retain)
+            # Each by itself: a birth or a will comes only once.
+            health = self._health.on_status(up.node, status, message.mono, message.retain)
+            await self._guarded("status", 1, health)
             if status.reason == "birth" and not message.retain:
                 held = (status.playlists.epoch, status.playlists.rev)
                 await self._publish(self._dispatch.on_held(up.node, held, fresh_connect=True))
@@ -176,8 +183,8 @@ class Intake:
         await self._publish(self._dispatch.on_held(node, version))
         whole = held.missing == 0 and version == self._dispatch.version(node)
         if whole and self._whole.get(node) != version:
-            self._whole[node] = version
             await self._ledger.ready(node)
+            self._whole[node] = version
 
     async def _journals(self, arrived: list[Arrived]) -> None:
         batch: list[tuple[str, JournalEntry]] = []
@@ -199,7 +206,9 @@ class Intake:
             except WireError as error:
                 self._refuse("undecodable", up.node, f"fault: {error}")
                 continue
-            await self._health.on_fault(up.node, up.code, report, message.mono, message.retain)
+            # Each by itself: a report comes only once.
+            health = self._health.on_fault(up.node, up.code, report, message.mono, message.retain)
+            await self._guarded("fault", 1, health)
 
     def _refuse(self, counter: str, who: str, why: str) -> None:
         """Count, and say so once per sender and minute."""

@@ -239,3 +239,9 @@ def test_every_rule_at_once_keeps_to_itself() -> None:
     of = watches(*RULES)
     feed(of, *every_ten(0, 100, mains_v=0, batt_v=11.0, amp_temp_c=40))
     assert {code for code, _ in of.bad.items()} == {"mains-lost", "battery-low"}
+
+
+def test_a_number_beyond_all_measure_is_unknown_and_ends_nothing() -> None:
+    of = watches(rule("drop", "power", raise_when="mains_v - batt_v > 1"))
+    feed(of, (0, {"mains_v": 10**400, "batt_v": 5}))
+    assert of.bad == {}

@@ -193,3 +193,25 @@ async def test_an_area_incident_survives_a_restart_without_a_word() -> None:
         await ward.pass_time(900)
         assert await ward.told() == before
         assert [each.state for each in await ward.open()] == [IncidentState.OPEN, IncidentState.OPEN]
+
+
+async def test_what_is_left_of_a_flapping_outage_does_not_keep_the_controller_busy() -> None:
+    """The commune's incident stays open because it flaps, while one node still has what befell them all."""
+    async with Ward() as ward:
+        await ward.all_born()
+        for _ in range(3):
+            await cut_power(ward, "c1")
+            await ward.pass_time(60)
+            for speaker in list(ward.commune("c1"))[1:]:
+                await speaker.beat(mains_v=221.0, batt_v=13.1)
+            await ward.pass_time(300)
+        (commune,) = [each for each in await ward.open() if each.scope == "commune"]
+        assert commune.flapping
+        before = ward.store.count
+        ward.store.fail = lambda: _at_most(ward, before + 50)
+        await ward.pass_time(600)
+        assert ward.store.count - before < 50
+
+
+def _at_most(ward: Ward, count: int) -> None:
+    assert ward.store.count <= count, "it writes without end"
