@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, ValidationInfo
 
+from broadcasts.calendar import VIETNAM, Calendar
 from controller.settings import secrets
 from controller.settings.suggest import did_you_mean, shown
 from controller.settings.values import line, refuse_yaml_word, scalar
@@ -40,6 +41,7 @@ class Context:
     reach: Mapping[str, frozenset[str]] | None = None
     """Node ids that each name stands for; None unless every entry of nodes.yaml is right."""
     zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
+    calendar: Calendar = VIETNAM
     volume_max: int = 100
     voice: str = "vi"
     files: set[Path] = field(default_factory=set)

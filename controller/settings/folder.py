@@ -20,6 +20,7 @@ FILES = {
     "faults.yaml": "it says what counts as a fault; 'faults: []' if nothing shall",
     "alerts.yaml": "it says who is told; 'people: []' if nobody shall be",
 }
+OPTIONAL = ("calendar.yaml",)
 MAX_FILES = 500
 """In broadcasts/."""
 
@@ -76,7 +77,7 @@ def open_folder(folder: str | Path, problems: Problems) -> Folder:
     entries = _entries(whole, "")
     if entries is None:
         return whole
-    for file in FILES:
+    for file in (*FILES, *(name for name in OPTIONAL if name in entries)):
         whole.read(file)
     _refuse_unknown(whole, entries)
     if "broadcasts" in entries:
@@ -97,8 +98,8 @@ def _entries(whole: Folder, inner: str) -> list[str] | None:
 
 def _refuse_unknown(whole: Folder, entries: list[str]) -> None:
     for name in entries:
-        if name.lower().endswith((".yaml", ".yml")) and name not in FILES:
-            hint = did_you_mean(name, FILES)
+        if name.lower().endswith((".yaml", ".yml")) and name not in (*FILES, *OPTIONAL):
+            hint = did_you_mean(name, (*FILES, *OPTIONAL))
             whole.problems.add(whole.named(name), 1, 1, f"nothing reads a file of this name{hint}")
 
 

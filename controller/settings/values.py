@@ -267,14 +267,19 @@ _DAYS = {**{one.name.lower(): frozenset({one}) for one in Weekday}, **_DAY_GROUP
 _VIETNAMESE_DAYS = {"t2": "mon", "t3": "tue", "t4": "wed", "t5": "thu", "t6": "fri", "t7": "sat", "cn": "sun"}
 
 
-def weekdays(value: Any) -> frozenset[Weekday]:
-    """One word for a day or a group of days."""
+WORKDAYS = "workdays"
+
+
+def weekdays(value: Any) -> frozenset[Weekday] | None:
+    """One word for a day or a group of days; None for `workdays`, which only a calendar knows."""
     text = scalar(value, "a day")
+    if text == WORKDAYS:
+        return None
     if text in _DAYS:
         return _DAYS[text]
     meant = _VIETNAMESE_DAYS.get(text.lower()) or next((d for d in _DAYS if text.lower().startswith(d)), None)
-    hint = f" (did you mean '{meant}'?)" if meant else did_you_mean(text, _DAYS)
-    raise ValueError(f"unknown day {shown(text)}: one of {', '.join(_DAYS)}{hint}")
+    hint = f" (did you mean '{meant}'?)" if meant else did_you_mean(text, (*_DAYS, WORKDAYS))
+    raise ValueError(f"unknown day {shown(text)}: one of {', '.join((*_DAYS, WORKDAYS))}{hint}")
 
 
 # --- addresses -----------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ from controller.domain.escalation import Channel, Smtp
 from controller.domain.faults import Latch, Severity, Text, Visit
 from controller.domain.site import Settings
 from controller.settings import ConfigError, load
-from controller.settings.schema import alerts, broadcasts, faults, nodes, site
+from controller.settings.schema import alerts, broadcasts, calendar, faults, nodes, site
 from controller.settings.sheet import Strict
 from controller.wire.topics import NODE_ID
 
@@ -463,7 +463,7 @@ def test_an_audio_file_of_another_time_counts_as_another_file(config: Path) -> N
 # --- docs --------------------------------------------------------------------------------------------------
 
 
-MODELS = [kind for module in (alerts, broadcasts, faults, nodes, site) for kind in vars(module).values()]
+MODELS = [kind for module in (alerts, broadcasts, calendar, faults, nodes, site) for kind in vars(module).values()]
 
 
 @pytest.mark.parametrize(
@@ -477,10 +477,11 @@ def test_every_key_is_in_the_reference(model: Any) -> None:
         assert f"`{part.alias or name}`" in reference
 
 
-def test_the_example_in_the_reference_is_right(config: Path) -> None:
+@pytest.mark.parametrize("name", ["broadcasts.yaml", "calendar.yaml"])
+def test_the_example_in_the_reference_is_right(name: str, config: Path) -> None:
     reference = (ROOT / "docs" / "configuration.md").read_text()
-    example = reference.split("<!-- broadcasts.yaml -->\n```yaml\n")[1].split("```")[0]
-    (config / "broadcasts.yaml").write_text(example)
+    example = reference.split(f"<!-- {name} -->\n```yaml\n")[1].split("```")[0]
+    (config / name).write_text(example)
     try:
         load(config)
     except ConfigError as error:
