@@ -62,6 +62,10 @@ class Guards:
         return cls(quiet=(), session=None, airtime=None, gap=None)
 
 
+USUAL = Guards()
+"""What holds where nobody says anything else."""
+
+
 @dataclass(frozen=True, slots=True)
 class GuardChange:
     """What a commune or zone says for itself, by guard; what is not there is left as it is."""

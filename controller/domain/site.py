@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
 from broadcasts.calendar import VIETNAM, Calendar
+from broadcasts.guards import USUAL, Guards
 from broadcasts.model import Broadcast, File, Node, Say, Zone
 from controller.domain.escalation import AlertSettings
 from controller.domain.faults import FaultRule
@@ -78,6 +79,8 @@ class Site:
     mqtt: Mqtt = Mqtt()
     http: Http = Http()
     studio: StudioSettings = StudioSettings()
+    guards: Guards = USUAL
+    """Unless commune, hamlet or zone of a node say something else."""
     emergency_sounds: tuple[HeldSound, ...] = ()
 
 

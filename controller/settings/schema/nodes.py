@@ -9,8 +9,10 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ValidationInfo
 
+from broadcasts.guards import GuardChange, Guards, of_zones
 from broadcasts.model import Node, Zone
 from controller.settings.context import CommuneName, Context, Names, known, of
+from controller.settings.schema.guards import GuardsIn, change
 from controller.settings.sheet import Sheet, Steps, Strict
 from controller.settings.values import Id, Line, Many, Phone, number
 from controller.settings.yaml_source import Map
@@ -51,18 +53,21 @@ def _degrees(value: Any, limit: int, key: str) -> float:
 class HamletIn(Strict):
     id: Id
     name: Line
+    guards: GuardsIn | None = None
 
 
 class CommuneIn(Strict):
     id: Id
     name: Line
     hamlets: tuple[Any, ...] = ()
+    guards: GuardsIn | None = None
 
 
 class ZoneIn(Strict):
     id: Id
     name: Line
     members: Many[Annotated[str, BeforeValidator(_member)]]
+    guards: GuardsIn | None = None
 
 
 class NodeIn(Strict):
@@ -88,10 +93,26 @@ class NodesIn(Strict):
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """All nodes and zones by id; communes, hamlets and `all` are zones too."""
+    """All nodes and zones by id; communes, hamlets and `all` are zones too.
+
+    `guards`: what areas say for themselves, by id; communes first, then hamlets, then zones.
+    """
 
     nodes: dict[str, Node]
     zones: dict[str, Zone]
+    guards: tuple[dict[str, GuardChange], ...] = ()
+
+    def guards_of(self, site: Guards) -> dict[str, Guards]:
+        """Guards of each node for which an area says something. A zone's word counts before a hamlet's, that before
+        a commune's, that before the site's; of several zones the strictest."""
+        held: dict[str, Guards] = {}
+        for areas in self.guards:
+            of_node: dict[str, list[GuardChange]] = defaultdict(list)
+            for area, said in areas.items():
+                for node in self.zones[area].nodes:
+                    of_node[node].append(said)
+            held |= {node: of_zones(held.get(node, site), said) for node, said in of_node.items()}
+        return held
 
 
 def names_in(sheet: Sheet) -> Names:
@@ -157,10 +178,19 @@ def read(sheet: Sheet, context: Context) -> Network:
         named,
         [zone for zone in zones if zone],
         [node for node in nodes if node],
+        tuple(
+            {one.id: change(one.guards) for one in areas if one and one.guards} for areas in (communes, hamlets, zones)
+        ),
     )
 
 
-def _network(communes: list[CommuneIn], hamlets: dict[str, str], zones: list[ZoneIn], nodes: list[NodeIn]) -> Network:
+def _network(
+    communes: list[CommuneIn],
+    hamlets: dict[str, str],
+    zones: list[ZoneIn],
+    nodes: list[NodeIn],
+    guards: tuple[dict[str, GuardChange], ...],
+) -> Network:
     inside: dict[str, set[str]] = {ALL: set(), **{name.id: set() for name in communes}, **{h: set() for h in hamlets}}
     for node in nodes:
         for name in filter(None, (ALL, node.commune, node.hamlet, node.id)):
@@ -174,7 +204,7 @@ def _network(communes: list[CommuneIn], hamlets: dict[str, str], zones: list[Zon
         for name, title in titles.items()
     }
     belongs = {node.id: tuple(sorted(zone.id for zone in zones if node.id in inside[zone.id])) for node in nodes}
-    return Network({node.id: _node(node, hamlets, belongs[node.id]) for node in nodes}, made)
+    return Network({node.id: _node(node, hamlets, belongs[node.id]) for node in nodes}, made, guards)
 
 
 def _node(given: NodeIn, hamlets: dict[str, str], zones: tuple[str, ...]) -> Node:
