@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from broadcasts.model import Broadcast
@@ -44,6 +45,7 @@ def load(folder: str | Path, *, environ: Mapping[str, str] = os.environ) -> Sett
         warnings=tuple(_warnings(network, told)),
         digest=opened.digest(context.files),
         files=tuple(str(path) for path in (*opened.files, *sorted(context.files))),
+        guards=network.guards_of(place.guards),
     )
 
 
@@ -71,7 +73,16 @@ def _broadcasts(opened: Folder, context: Context) -> dict[str, Broadcast]:
         if file.startswith("broadcasts"):
             for broadcast in broadcasts.read(sheet, context, first):
                 found[broadcast.id] = broadcast
-    return found
+    return _standing(opened, context, first, found)
+
+
+def _standing(
+    opened: Folder, context: Context, named: Iterable[str], found: dict[str, Broadcast]
+) -> dict[str, Broadcast]:
+    """The broadcasts with what the site's table adds to their ranks."""
+    sheet = opened.sheets.get("site.yaml")
+    table = site.ranks(sheet, named, context) if sheet else {}
+    return {id: replace(one, standing=table[id]) if id in table else one for id, one in found.items()}
 
 
 def _faults(opened: Folder, context: Context) -> tuple[FaultRule, ...]:

@@ -29,10 +29,11 @@ from broadcasts.model import (
 from broadcasts.recurrence import instant
 from controller.settings import values
 from controller.settings.context import Context, Target, of
+from controller.settings.schema.guards import OverrideIn, reasons
 from controller.settings.schema.site import Voice
 from controller.settings.sheet import Sheet, Steps, Strict
 from controller.settings.suggest import did_you_mean, shown
-from controller.settings.values import Day, Id, Line, Many, Moment, Prose, TimeOfDay, one_or_many
+from controller.settings.values import Day, Flag, Id, Line, Many, Moment, Prose, TimeOfDay, one_or_many
 from controller.settings.yaml_source import Map
 
 CHIMES = ("open", "close", "alarm")
@@ -137,6 +138,8 @@ class BroadcastIn(Strict):
     if_interrupted: Annotated[InterruptAction, BeforeValidator(values.choice(InterruptAction, "if_interrupted"))] = (
         InterruptAction.RESUME
     )
+    allow_conflict: Flag = False
+    override: OverrideIn | None = None
     play: Many[Any]
 
 
@@ -278,4 +281,6 @@ def _broadcast(given: BroadcastIn, items: list[Item], context: Context, place: s
         if_late=IfLate(given.if_late.do, int(given.if_late.within.total_seconds())),
         if_interrupted=given.if_interrupted,
         place=place,
+        allow_conflict=given.allow_conflict,
+        override=reasons(given.override),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,8 +12,11 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 
+from broadcasts.arbitration import STANDING_MAX
+from broadcasts.guards import USUAL
 from controller.domain.site import Http, Mqtt, Site, StudioSettings
 from controller.settings.context import Context, Secret, of
+from controller.settings.schema.guards import GuardsIn, change
 from controller.settings.sheet import Sheet, Strict
 from controller.settings.suggest import did_you_mean, shown, slug
 from controller.settings.values import (
@@ -123,6 +127,8 @@ class SiteIn(Strict):
     mqtt: MqttIn = MqttIn()
     http: HttpIn = HttpIn()
     studio: StudioIn = StudioIn()
+    guards: GuardsIn | None = None
+    ranks: dict[str, Any] = {}  # noqa: RUF012 - pydantic copies it; `ranks` reads what is in it
 
 
 def read(sheet: Sheet, context: Context) -> Site | None:
@@ -150,6 +156,20 @@ def _check_managed(sheet: Sheet) -> None:
         sheet.problem(("mqtt", "tls"), message)
 
 
+def ranks(sheet: Sheet, broadcasts: Iterable[str], context: Context) -> dict[str, int]:
+    """What the site's table adds to ranks, by broadcast. `broadcasts`: ids there are, right or wrong otherwise."""
+    table, known, found = sheet.root.get("ranks"), frozenset(broadcasts), {}
+    for name, written in table.items() if isinstance(table, dict) else ():
+        if name not in known:
+            message = f"unknown broadcast {shown(name)}{context.meant(name, known)}"
+            sheet.problem(("ranks", name), message, at_key=True)
+        try:
+            found[name] = whole(0, STANDING_MAX)(written)
+        except ValueError as error:
+            sheet.problem(("ranks", name), str(error))
+    return found
+
+
 def _site(given: SiteIn) -> Site:
     return Site(
         id=given.id,
@@ -164,6 +184,7 @@ def _site(given: SiteIn) -> Site:
         mqtt=_mqtt(given.mqtt),
         http=Http(given.http.host, given.http.port, given.http.public_url),
         studio=_studio(given.studio),
+        guards=change(given.guards).over(USUAL),
     )
 
 
