@@ -14,7 +14,7 @@ from controller.domain.site import Settings, Site
 from controller.settings.context import Context
 from controller.settings.folder import Folder, open_folder
 from controller.settings.problems import Problems
-from controller.settings.schema import alerts, broadcasts, faults, nodes, site
+from controller.settings.schema import alerts, broadcasts, calendar, faults, nodes, site, sounds
 from controller.settings.schema.nodes import Network
 
 
@@ -28,6 +28,7 @@ def load(folder: str | Path, *, environ: Mapping[str, str] = os.environ) -> Sett
     opened = open_folder(folder, problems)
     context = Context(opened.path, environ)
     place, network = _site(opened, context), _network(opened, context)
+    doubts = _calendar(opened, context)
     queued = _broadcasts(opened, context)
     rules, told = _faults(opened, context), _alerts(opened, context)
     problems.raise_if_any()
@@ -42,16 +43,29 @@ def load(folder: str | Path, *, environ: Mapping[str, str] = os.environ) -> Sett
         broadcasts=queued,
         faults=rules,
         alerts=told,
-        warnings=tuple(_warnings(network, told)),
+        warnings=(*doubts, *_warnings(network, told)),
         digest=opened.digest(context.files),
         files=tuple(str(path) for path in (*opened.files, *sorted(context.files))),
+        calendar=context.calendar,
         guards=network.guards_of(place.guards),
     )
 
 
 def _site(opened: Folder, context: Context) -> Site | None:
     sheet = opened.sheets.get("site.yaml")
-    return site.read(sheet, context) if sheet else None
+    if sheet is None:
+        return None
+    place, held = site.read(sheet, context), sounds.read(sheet, context)
+    return replace(place, emergency_sounds=held) if place else None
+
+
+def _calendar(opened: Folder, context: Context) -> list[str]:
+    """Puts the calendar into `context`; warnings about it."""
+    sheet = opened.sheets.get("calendar.yaml")
+    if sheet is None:
+        return []
+    context.calendar, warnings = calendar.read(sheet)
+    return warnings
 
 
 def _network(opened: Folder, context: Context) -> Network | None:

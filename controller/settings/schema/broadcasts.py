@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,9 +12,11 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
 from broadcasts.model import (
+    AIRS_ONCE,
     EVERY_DAY,
     Broadcast,
     Chime,
+    DateRange,
     File,
     IfLate,
     InterruptAction,
@@ -22,22 +25,28 @@ from broadcasts.model import (
     Level,
     Pause,
     Priority,
+    Repeat,
     Say,
     Stream,
     Weekday,
 )
-from broadcasts.recurrence import instant
+from broadcasts.recurrence import airings, dates, instant
 from controller.settings import values
 from controller.settings.context import Context, Target, of
+from controller.settings.dates import HOLIDAYS, Lunar, Skip, Solar
 from controller.settings.schema.guards import OverrideIn, reasons
 from controller.settings.schema.site import Voice
 from controller.settings.sheet import Sheet, Steps, Strict
 from controller.settings.suggest import did_you_mean, shown
-from controller.settings.values import Day, Flag, Id, Line, Many, Moment, Prose, TimeOfDay, one_or_many
+from controller.settings.values import Day, Flag, Id, Line, Many, Moment, Prose, TimeOfDay
 from controller.settings.yaml_source import Map
 
 CHIMES = ("open", "close", "alarm")
 DEFAULT_VOLUME = 70
+
+
+LOOKED_THROUGH = timedelta(days=5 * 366)
+"""For a date that a rule airs on, if both ends of it are given."""
 
 
 def _volume(value: Any, info: ValidationInfo) -> int:
@@ -121,16 +130,31 @@ class IfLateIn(Strict):
         return {"do": value} if isinstance(value, str) else value
 
 
+class RepeatIn(Strict):
+    times: Annotated[int, BeforeValidator(values.whole(2, 100))]
+    every: Annotated[timedelta, BeforeValidator(values.duration("1m", "12h"))]
+
+    @model_validator(mode="after")
+    def _within_a_day(self) -> RepeatIn:
+        if (self.times - 1) * self.every >= timedelta(days=1):
+            raise ValueError("the last of these repetitions would begin a day or more after the first")
+        return self
+
+
 class BroadcastIn(Strict):
     id: Id
     title: Line
     to: Many[Target]
     exclude: Many[Target] = Field(alias="except", default=())
     at: Many[TimeOfDay] = ()
-    days: Many[Annotated[frozenset[Weekday], BeforeValidator(values.weekdays)]] = (EVERY_DAY,)
+    days: Many[Annotated[frozenset[Weekday] | None, BeforeValidator(values.weekdays)]] = (EVERY_DAY,)
+    lunar: Many[Lunar] = ()
+    solar: Many[Solar] = ()
     first: Day | None = Field(alias="from", default=None)
     last: Day | None = Field(alias="until", default=None)
     once: Many[Moment] = ()
+    skip: Many[Skip] = ()
+    repeat: RepeatIn | None = None
     priority: Annotated[Priority, BeforeValidator(values.choice(Priority, "priority"))] = Priority.NORMAL
     level: Annotated[Level, BeforeValidator(values.choice(Level, "level"))] = Level.DISTRICT
     volume: Annotated[int, BeforeValidator(_volume)] | None = None
@@ -158,8 +182,10 @@ def read(sheet: Sheet, context: Context, first: dict[str, str]) -> Iterator[Broa
         if given is None:
             continue
         _check_reach(sheet, steps, given, context)
+        broadcast = _broadcast(given, [item for item in items if item], context, f"{sheet.name}:{_line(sheet, steps)}")
+        _check_dates(sheet, steps, block, broadcast, context)
         if None not in items:
-            yield _broadcast(given, [item for item in items if item], context, f"{sheet.name}:{_line(sheet, steps)}")
+            yield broadcast
 
 
 def _check_reach(sheet: Sheet, steps: Steps, given: BroadcastIn, context: Context) -> None:
@@ -192,7 +218,7 @@ def _check_schedule(sheet: Sheet, steps: Steps, block: Map) -> None:
     """What no key can say by itself: that it would never sound."""
     if "at" not in block and "once" not in block:
         sheet.problem(steps, "neither 'at' nor 'once': this would never sound")
-    for key in ("days", "from", "until"):
+    for key in ("days", "lunar", "solar", "from", "until"):
         if key in block and "at" not in block and "once" in block:
             sheet.problem((*steps, key), f"'{key}' has no meaning for 'once', only for 'at'", at_key=True)
     try:
@@ -201,17 +227,35 @@ def _check_schedule(sheet: Sheet, steps: Steps, block: Map) -> None:
         return
     if begin > end:
         sheet.problem((*steps, "until"), f"'{end}' is before 'from' ({begin}): this would never sound")
-    elif not _has_day(block, begin, (end - begin).days):
-        sheet.problem((*steps, "days"), f"none of these days is between {begin} and {end}: this would never sound")
 
 
-def _has_day(block: Map, begin: Any, length: int) -> bool:
+def _check_dates(sheet: Sheet, steps: Steps, block: Map, broadcast: Broadcast, context: Context) -> None:
+    """Whether calendar and skipped dates leave any day to sound on."""
+    if not (broadcast.at or broadcast.once):
+        return
     try:
-        days = [values.weekdays(word) for word in one_or_many(block.get("days", "every day"))]
-    except ValueError:
+        if (broadcast.at and _recurs(broadcast, context)) or (broadcast.once and _airs_once(broadcast, context)):
+            return
+    except ValueError:  # a year that the calendar does not know
+        return
+    key = next((key for key in ("skip", "lunar", "solar", "days", "once") if key in block), "until")
+    between = f"between {broadcast.first} and {broadcast.last}" if broadcast.at else "of 'once'"
+    what = f"'skip' leaves no date {between}" if key == "skip" else f"none of these days is {between}"
+    sheet.problem((*steps, key), f"{what}: this would never sound")
+
+
+def _recurs(broadcast: Broadcast, context: Context) -> bool:
+    """Whether the recurring part airs on any date. Only looked for where both ends are given and near."""
+    first, last = broadcast.first, broadcast.last
+    if first is None or last is None or last < first or last - first > LOOKED_THROUGH:
         return True
-    between = {Weekday((begin.weekday() + n) % 7) for n in range(min(length + 1, 7))}
-    return bool(frozenset().union(*days) & between)
+    return any(True for _ in dates(broadcast, context.calendar, first, last))
+
+
+def _airs_once(broadcast: Broadcast, context: Context) -> bool:
+    alone = replace(broadcast, at=())
+    window = (min(broadcast.once), max(broadcast.once) + timedelta(seconds=1))
+    return bool(airings(alone, context.zone, context.calendar, *window))
 
 
 def _entries(sheet: Sheet, steps: Steps, block: Map) -> Iterator[tuple[Steps, Any]]:
@@ -271,7 +315,7 @@ def _broadcast(given: BroadcastIn, items: list[Item], context: Context, place: s
         play=tuple(items),
         exclude=tuple(given.exclude),
         at=tuple(sorted(set(given.at))),
-        days=frozenset().union(*given.days),
+        days=frozenset().union(*(days for days in given.days if days is not None)),
         first=given.first,
         last=given.last,
         once=tuple(sorted({instant(local, context.zone) for local in given.once})),
@@ -281,6 +325,12 @@ def _broadcast(given: BroadcastIn, items: list[Item], context: Context, place: s
         if_late=IfLate(given.if_late.do, int(given.if_late.within.total_seconds())),
         if_interrupted=given.if_interrupted,
         place=place,
+        workdays=None in given.days,
+        lunar=given.lunar,
+        solar=given.solar,
+        skip=tuple(entry for entry in given.skip if isinstance(entry, DateRange)),
+        skip_holidays=HOLIDAYS in given.skip,
+        repeat=Repeat(given.repeat.times, given.repeat.every) if given.repeat else AIRS_ONCE,
         allow_conflict=given.allow_conflict,
         override=reasons(given.override),
     )

@@ -127,6 +127,7 @@ class SiteIn(Strict):
     mqtt: MqttIn = MqttIn()
     http: HttpIn = HttpIn()
     studio: StudioIn = StudioIn()
+    emergency_sounds: Any = None
     guards: GuardsIn | None = None
     ranks: dict[str, Any] = {}  # noqa: RUF012 - pydantic copies it; `ranks` reads what is in it
 
