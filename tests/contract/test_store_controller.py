@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from controller.adapters.store.sql import SqlStore
+from controller.domain.lease import Lease
 from controller.ports import AuditRow, Credential, Desired, NowRow, StoreError, Tx
 
 T0 = datetime(2026, 11, 23, 1, 0, tzinfo=UTC)
@@ -174,49 +175,37 @@ async def test_every_takeover_has_a_higher_epoch_also_after_reopening(shared_url
     assert seen == [(0, 1, 1), (1, 2, 2), (2, 3, 3)]
 
 
-async def test_two_leaders_at_once_are_impossible(store: SqlStore) -> None:
-    def contend(tx: Tx) -> list[bool]:
-        return [
-            tx.take_lease("a", T0, 15),
-            tx.take_lease("b", T0 + timedelta(seconds=14.999), 15),
-            tx.take_lease("a", T0 + timedelta(seconds=5), 15),
-            tx.take_lease("b", T0 + timedelta(seconds=19.999), 15),
-        ]
-
-    assert await store.transact(contend) == [True, False, True, False]
-    assert await store.transact(lambda tx: tx.leader(T0 + timedelta(seconds=19))) == "a"
+async def test_the_lease_says_who_leads_and_every_renewal_makes_it_another_row(store: SqlStore) -> None:
+    first, renewed = Lease("a", T0), Lease("a", T0 + timedelta(milliseconds=5))
+    assert await store.transact(lambda tx: tx.lease()) is None
+    await store.transact(lambda tx: tx.put_lease(first))
+    await store.transact(lambda tx: tx.put_lease(renewed))
+    assert await store.transact(lambda tx: tx.lease()) == renewed != first
 
 
-async def test_a_dead_leader_is_replaced_when_its_lease_has_run_out(store: SqlStore) -> None:
-    after = T0 + timedelta(seconds=15)
-    await store.transact(lambda tx: tx.take_lease("a", T0, 15))
+async def test_only_the_leader_can_step_down(store: SqlStore) -> None:
+    def step_down(tx: Tx) -> list[Lease | None]:
+        tx.put_lease(Lease("a", T0))
+        tx.drop_lease("b")
+        refused = tx.lease()
+        tx.drop_lease("a")
+        return [refused, tx.lease()]
 
-    assert await store.transact(lambda tx: tx.leader(after)) is None
-    assert await store.transact(lambda tx: tx.take_lease("b", after, 15))
-    assert not await store.transact(lambda tx: tx.take_lease("a", after, 15))
-
-
-async def test_a_leader_that_steps_down_is_followed_at_once(store: SqlStore) -> None:
-    def step_down(tx: Tx) -> tuple[bool, bool]:
-        tx.take_lease("a", T0, 15)
-        tx.release_lease("b")  # not its own: nothing happens
-        refused = tx.take_lease("b", T0, 15)
-        tx.release_lease("a")
-        return refused, tx.take_lease("b", T0, 15)
-
-    assert await store.transact(step_down) == (False, True)
+    assert await store.transact(step_down) == [Lease("a", T0), None]
 
 
 async def test_two_processes_racing_for_leadership_one_gets_it(shared_url: str) -> None:
     stores = [SqlStore(shared_url) for _ in range(4)]
     for store in stores:
         await store.open()
-    names = [f"controller-{n}" for n in range(4)]
+
+    def contend(tx: Tx, name: str) -> bool:
+        if free := tx.lease() is None:
+            tx.put_lease(Lease(name, T0))
+        return free
+
     won = await asyncio.gather(
-        *(
-            store.transact(lambda tx, name=name: tx.take_lease(name, T0, 15))
-            for store, name in zip(stores, names, strict=True)
-        )
+        *(store.transact(lambda tx, name=f"controller-{n}": contend(tx, name)) for n, store in enumerate(stores))
     )
     assert sorted(won) == [False, False, False, True]
     for store in stores:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
-import os
 import random
-import signal
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -116,30 +114,3 @@ async def test_an_old_log_of_a_killed_controller_does_not_grow_for_ever(tmp_path
     size = (tmp_path / "loa.db-wal").stat().st_size
     await store.close()
     assert size < 8_000_000
-
-
-def test_leases_of_a_killed_leader_end_by_time_alone(shared_url: str) -> None:
-    context = multiprocessing.get_context("forkserver")
-    leader = context.Process(target=_lead, args=(shared_url,))
-    leader.start()
-    leader.join(30)
-
-    async def follow() -> list[bool]:
-        store = SqlStore(shared_url)
-        await store.open()
-        times = (T0 + timedelta(seconds=seconds) for seconds in (1, 14.9, 15))
-        taken = [await store.transact(lambda tx, at=at: tx.take_lease("b", at, 15)) for at in times]
-        await store.close()
-        return taken
-
-    assert asyncio.run(follow()) == [False, False, True]
-
-
-def _lead(url: str) -> None:
-    async def run() -> None:
-        store = SqlStore(url)
-        await store.open()
-        await store.transact(lambda tx: tx.take_lease("a", T0, 15))
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    asyncio.run(run())
