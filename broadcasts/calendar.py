@@ -15,6 +15,9 @@ from functools import lru_cache
 FIRST, LAST = date(1901, 1, 1), date(2099, 12, 31)
 """What the tables cover. Outside, `lunar_month` raises ValueError and no day is a holiday."""
 
+MARGIN = timedelta(days=366)
+"""A plan keeps so far from either end: rules look at the months around."""
+
 SATURDAY = 5
 DAY = timedelta(days=1)
 NEAR = timedelta(days=2)

@@ -6,7 +6,7 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from itertools import groupby
 from pathlib import Path
@@ -20,7 +20,7 @@ from controller.commands.words import t
 
 if TYPE_CHECKING:
     from broadcasts.model import Broadcast, Occurrence
-    from broadcasts.timeline import Ready
+    from broadcasts.timeline import LeftOut, Ready
     from controller.domain.site import Settings
 
 AUDIO_FOLDER = "audio"
@@ -82,15 +82,17 @@ def plan(
     config: ConfigOption = CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    from broadcasts.timeline import occurrences
+    from broadcasts.timeline import left_out, occurrences
 
     settings = base.load_settings(folder or config)
     if node is not None and node not in settings.nodes:
         raise Failure(t("unknown node '{node}'", node=node))
     start, end = _window(first, days, settings)
     rendering = render(settings)
-    planned = [one for one in occurrences(rendering.ready, settings.site.zone, start, end) if _concerns(one, node)]
-    rows = [_row(one, settings) for one in planned]
+    window = (settings.site.zone, start, end, settings.calendar)
+    rows = [_row(one, settings) for one in occurrences(rendering.ready, *window)]
+    rows += [_skipped_row(one, settings) for one in left_out(settings.broadcasts.values(), *window)]
+    rows = sorted((row for row in rows if node is None or node in row["nodes"]), key=_by_start)
     base.show(rows, as_json or form is Format.JSON, _print_plan)
     base.complain(*rendering.refused)
     if rendering.refused:
@@ -103,14 +105,19 @@ def _window(first: str | None, days: int, settings: Settings) -> tuple[datetime,
         start = datetime.now(UTC).astimezone(zone)
         day = start.date()
     else:
-        day = base.day(first)
+        day = _covered(base.day(first), days)
         start = datetime(day.year, day.month, day.day, tzinfo=zone)
     after = day + timedelta(days=days)
     return start.astimezone(UTC), datetime(after.year, after.month, after.day, tzinfo=zone).astimezone(UTC)
 
 
-def _concerns(one: Occurrence, node: str | None) -> bool:
-    return node is None or node in one.nodes
+def _covered(day: date, days: int) -> date:
+    from broadcasts import calendar
+
+    if calendar.FIRST + calendar.MARGIN <= day <= calendar.LAST - calendar.MARGIN - timedelta(days=days):
+        return day
+    years = {"first": calendar.FIRST.year + 1, "last": calendar.LAST.year - 1}
+    raise Failure(t("the calendar reaches from {first} to {last}", **years), base.USAGE)
 
 
 def _row(one: Occurrence, settings: Settings) -> dict[str, Any]:
@@ -125,7 +132,29 @@ def _row(one: Occurrence, settings: Settings) -> dict[str, Any]:
         "to": list(settings.broadcasts[one.broadcast].to),
         "except": list(settings.broadcasts[one.broadcast].exclude),
         "nodes": list(one.nodes),
+        "skipped": None,
     }
+
+
+def _skipped_row(one: LeftOut, settings: Settings) -> dict[str, Any]:
+    """As `_row`, of an airing that there is not: without id and end, and with the reason."""
+    broadcast, skipped = one.broadcast, one.skipped
+    return {
+        "occurrence": None,
+        "broadcast": broadcast.id,
+        "title": broadcast.title,
+        "start": skipped.start.astimezone(settings.site.zone).isoformat(),
+        "end": None,
+        "priority": broadcast.priority.value,
+        "to": list(broadcast.to),
+        "except": list(broadcast.exclude),
+        "nodes": list(settings.targets(broadcast.to, broadcast.exclude)),
+        "skipped": {"reason": skipped.reason.value, "detail": skipped.detail},
+    }
+
+
+def _by_start(row: dict[str, Any]) -> tuple[datetime, str]:
+    return datetime.fromisoformat(row["start"]), row["broadcast"]
 
 
 def _print_plan(rows: list[dict[str, Any]]) -> None:
@@ -141,11 +170,23 @@ def _print_plan(rows: list[dict[str, Any]]) -> None:
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    if row["skipped"]:
+        return _skipped_cells(row)
     start, end = (datetime.fromisoformat(row[key]) for key in ("start", "end"))
     length = int((end - start).total_seconds() + 0.5)
     where = ", ".join(row["to"]) + (f" - {', '.join(row['except'])}" if row["except"] else "")
     title = f"{row['title']} [dim]{row['broadcast']}[/dim]"
     return f"  {start:%H:%M}", f"{length // 60}:{length % 60:02}", title, where, str(len(row["nodes"]))
+
+
+def _skipped_cells(row: dict[str, Any]) -> tuple[str, ...]:
+    start, skipped = datetime.fromisoformat(row["start"]), row["skipped"]
+    why = {
+        "holiday": t("holiday: {name}", name=skipped["detail"]),
+        "skipped": t("skipped: {dates}", dates=skipped["detail"]),
+        "no such date": t("no such date: {date}", date=skipped["detail"]),
+    }[skipped["reason"]]
+    return f"[dim]  {start:%H:%M}", "[dim]-", f"[dim]{row['title']} {row['broadcast']}", f"[dim]{why}", "[dim]-"
 
 
 # --- audio --------------------------------------------------------------------------------------------------

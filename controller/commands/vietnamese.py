@@ -109,6 +109,7 @@ CATALOGUE: Mapping[str, str] = {
     "{count} cancelled": "{count} hủy",
     "no airing changes": "không lần phát nào thay đổi",
     "and {count} more": "và {count} lần nữa",
+    "not ready": "chưa sẵn sàng",
     "last change": "đổi lịch gần nhất",
     # --- what can go wrong
     "{count} problem(s) in {folder}": "{count} lỗi trong {folder}",
@@ -119,6 +120,12 @@ CATALOGUE: Mapping[str, str] = {
         "bộ điều khiển đang khởi động hoặc đang dừng; chờ một lát rồi thử lại"
     ),
     "the controller at {url} does not answer: {error}": "bộ điều khiển tại {url} không trả lời: {error}",
+    "Name of this controller, where several share a database.": (
+        "Tên của bộ điều khiển này, khi nhiều bộ dùng chung cơ sở dữ liệu."
+    ),
+    "Port of the page, instead of the configured one.": "Cổng của trang web, thay cho cổng trong cấu hình.",
+    "'{name}' is no name: small letters, digits and '-'": "'{name}' không phải là tên: chữ thường, chữ số và '-'",
+    "leads": "đang chính",
     "a controller runs on {folder} already": "đã có bộ điều khiển đang chạy với {folder}",
     "{file} is for the user who runs the controller only": "{file} chỉ dành cho người dùng đang chạy bộ điều khiển",
     "nothing is recorded yet: {place} is not there": "chưa có gì được ghi: không thấy {place}",
@@ -158,6 +165,10 @@ CATALOGUE: Mapping[str, str] = {
         "{folder} không có lỗi: {nodes} cụm loa, {broadcasts} chương trình."
     ),
     "Nothing is planned.": "Chưa có lịch phát nào.",
+    "holiday: {name}": "nghỉ lễ: {name}",
+    "skipped: {dates}": "bỏ ngày: {dates}",
+    "no such date: {date}": "không có ngày {date}",
+    "the calendar reaches from {first} to {last}": "lịch chỉ có từ năm {first} đến năm {last}",
     "listening to the audio": "đang nghe thử âm thanh",
     "rendering and sending to the nodes ...": "đang chuẩn bị âm thanh và gửi tới các cụm loa ...",
     "{id}: starts at {start} on {count} node(s).": "{id}: phát lúc {start} trên {count} cụm loa.",
