@@ -118,6 +118,9 @@ class Orders:
     async def stop_air(self, to: Sequence[str], by: str) -> dict[str, Any]:
         return self._take("stop", tuple(to), by)
 
+    async def volume(self, percent: int, to: Sequence[str], by: str) -> dict[str, Any]:
+        return self._take("volume", percent, tuple(to), by)
+
     def _take(self, *order: Any) -> dict[str, Any]:
         if self.refuse:
             raise ValueError(self.refuse)
@@ -135,6 +138,29 @@ class Scheduling:
         if self.refuse:
             raise ConfigRefused(self.refuse)
         return Difference()
+
+
+@dataclass
+class Emergencies:
+    """Takes every order down; refuses what a test tells it to."""
+
+    given: list[tuple[Any, ...]] = field(default_factory=list)
+    refuse: Exception | None = None
+
+    async def sound(self, message: Any, to: Sequence[str], manner: Any, *, drill: bool, by: str) -> dict[str, Any]:
+        return self._take("sound", message, tuple(to), manner, drill, by)
+
+    async def update(self, id: str, amendment: Any, by: str) -> dict[str, Any]:
+        return self._take("update", id, amendment, by)
+
+    async def end(self, id: str, by: str) -> dict[str, Any]:
+        return self._take("end", id, by)
+
+    def _take(self, *order: Any) -> dict[str, Any]:
+        if self.refuse is not None:
+            raise self.refuse
+        self.given.append(order)
+        return {"id": "lu-quet@1", "rev": 1}
 
 
 @dataclass
@@ -214,6 +240,7 @@ class District:
         self.changes = Changes()
         self.scheduling = Scheduling()
         self.orders = Orders()
+        self.emergencies = Emergencies()
         self.dispatch = Dispatch()
         self.monitoring = Monitoring(store)
         self.intake = Intake()

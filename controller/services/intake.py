@@ -128,14 +128,9 @@ class Intake:
     async def _bus(self, event: BusEvent) -> None:
         if isinstance(event, BusUp):
             self.bus_problem = ""
-<<<<<<< HEAD
+            await self._guarded("bus", 0, self._alarms.on_bus_up())
             await self._guarded("bus", 0, self._publish(self._dispatch.on_bus_up()))
             await self._guarded("bus", 0, self._health.on_bus_up(event.mono))
-=======
-            await self._alarms.on_bus_up()
-            await self._publish(self._dispatch.on_bus_up())
-            await self._health.on_bus_up(event.mono)
->>>>>>> origin/main
         elif isinstance(event, BusDown):
             self.bus_problem = event.reason
             await self._guarded("bus", 0, self._health.on_bus_down(event.reason, event.mono))

@@ -10,6 +10,7 @@ from broadcasts.model import Priority
 from controller.domain import wording
 from controller.domain.asrun import Heard
 from controller.domain.delivery import DeliveryState
+from controller.domain.emergencies import Confirmed, EmergencyState, Step
 from controller.domain.faults import Text
 from controller.domain.incidents import IncidentState
 from controller.domain.liveness import Liveness
@@ -100,6 +101,27 @@ ALTERED: Mapping[str, Text] = {
     "nodes": Text("nơi phát", "where it sounds"),
 }
 """What is different about an airing that keeps its place or moves."""
+
+EMERGENCY: Mapping[str, Text] = {
+    EmergencyState.ACTIVE: Text("Đang hiệu lực", "Active"),
+    EmergencyState.ENDED: Text("Đã chấm dứt", "Ended"),
+    EmergencyState.EXPIRED: Text("Đã hết hiệu lực", "Expired"),
+}
+
+EMERGENCY_STEP: Mapping[str, Text] = {
+    Step.ORDERED: Text("Lệnh khẩn cấp", "Emergency ordered"),
+    Step.UPDATED: Text("Thay đổi lệnh", "Emergency updated"),
+    Step.ENDED: Text("Chấm dứt lệnh", "Emergency ended"),
+    Step.EXPIRED: Text("Lệnh hết hiệu lực", "Emergency expired"),
+}
+
+CONFIRMED: Mapping[str, Text] = {
+    Confirmed.SOUNDING: Text("Đang phát", "Sounding"),
+    Confirmed.ENDED: Text("Đã phát, đã dừng", "Sounded, now silent"),
+    Confirmed.REFUSED: Text("Từ chối", "Refused"),
+    Confirmed.WAITING: Text("Đang chờ trả lời", "Waiting for its answer"),
+    Confirmed.SILENT: Text("Không trả lời", "No answer"),
+}
 
 REASON: Mapping[str, Text] = {
     "late": Text("đã quá giờ", "too late"),

@@ -40,8 +40,8 @@ Also = Callable[[Tx, Sequence[tuple[str, JournalEntry]]], bool]
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What came of a batch of journal entries: how far each log is stored, and how many entries were new; `beside`: whether
-    they meant something to what else takes them in."""
+    """What came of a batch of journal entries: how far each log is stored, how many entries were new, and whether
+    they meant something to what else takes them in (`beside`)."""
 
     upto: dict[tuple[str, str], int]
     fresh: int

@@ -1,4 +1,4 @@
-"""Orders of the moment: say, play, stop. They go through the same plan, ledger and documents as everything else."""
+"""Orders of the moment: say, play, stop, volume. What sounds goes through plan, ledger and documents like all else."""
 
 from __future__ import annotations
 
@@ -121,6 +121,22 @@ class Orders:
         return {
             "nodes": list(nodes),
             "stopped": sorted(stopped),
+            "unreachable": {node: why for node, why in zip(nodes, outcomes, strict=True) if why},
+        }
+
+    async def volume(self, percent: int, to: Sequence[str], by: str = "?") -> dict[str, Any]:
+        """Turn what sounds on the nodes of `to` up or down, until it ends; never an emergency. ValueError: unknown
+        target, or louder than the site allows."""
+        limit = self._scheduling.settings.site.volume_max
+        if not 0 <= percent <= limit:
+            raise ValueError(f"volume '{percent}' is not from 0 to the site's volume_max of {limit}")
+        nodes = self._targets(to)
+        row = AuditRow(self._clock.now(), by, "volume", f"{', '.join(to)}: {percent}")
+        await self._store.transact(lambda tx: tx.audit(row))
+        outcomes = await asyncio.gather(*(self._dispatch.order(node, "volume", {"volume": percent}) for node in nodes))
+        return {
+            "nodes": list(nodes),
+            "volume": percent,
             "unreachable": {node: why for node, why in zip(nodes, outcomes, strict=True) if why},
         }
 

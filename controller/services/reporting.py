@@ -16,14 +16,17 @@ from broadcasts.difference import held_by
 from broadcasts.model import Node, Occurrence, Playlist, Zone
 from controller.domain.asrun import count
 from controller.domain.delivery import Delivery, DeliveryState, OccurrenceRow
+from controller.domain.emergencies import EmergencyRow
 from controller.domain.escalation import OutboxRow
 from controller.domain.faults import FaultState, Text, Value
 from controller.domain.incidents import Incident, WorkOrder
 from controller.domain.liveness import Liveness
+from controller.domain.preflight import PreflightRow
 from controller.domain.site import Settings
 from controller.ports import Clock, Desired, FaultRow, NodeRow, Store, Tx
-from controller.services import changelog, labels
+from controller.services import changelog, emergencyreport, labels
 from controller.services import readmodels as shape
+from controller.services.leadership import leader_of
 from controller.services.readmodels import Plain
 from controller.wire.messages import PlaylistsDoc
 from controller.wire.signing import payload_of
@@ -67,6 +70,9 @@ class LiveNode(Protocol):
     @property
     def held_rev(self) -> int: ...
 
+    @property
+    def playing(self) -> str: ...
+
 
 class Live(Protocol):
     """The running monitoring service."""
@@ -99,7 +105,10 @@ class Reporting:
         clock: Clock,
         monitoring: Live | None = None,
         scheduling: Planning | None = None,
+        standby: bool = False,
     ) -> None:
+        self.standby = standby
+        """Whether this speaks for a controller that waits for another one's end."""
         self._settings = settings
         self._store = store
         self._clock = clock
@@ -111,8 +120,8 @@ class Reporting:
         self._settings = settings
 
     async def status(self) -> Plain:
-        """The state of the whole in one screen: counts, problems, what is next."""
-        return await self._read(lambda reader: reader.status())
+        """The state of the whole in one screen: who leads, counts, problems, what is next."""
+        return {**await self._read(lambda reader: reader.status()), "standby": self.standby}
 
     async def nodes(self) -> Plain:
         """Every commune with its nodes: state, faults, what each plays, when it was last heard of."""
@@ -135,6 +144,20 @@ class Reporting:
     async def air(self) -> Plain:
         """What is on air now, and the next 24 hours."""
         return await self._read(lambda reader: reader.air())
+
+    async def emergencies(self) -> Plain:
+        """Emergencies going on, and those of the last day, newest first, each with all its nodes."""
+        playing = self._playing_now()
+        return await self._read(lambda reader: reader.emergencies(playing))
+
+    async def emergency(self, id: str) -> Plain:
+        """One emergency with all its nodes; UnknownOccurrence when there never was one."""
+        playing = self._playing_now()
+        return await self._read(lambda reader: reader.emergency(id, playing))
+
+    def _playing_now(self) -> dict[str, str]:
+        """What each node's last heartbeat says that it plays."""
+        return {id: view.playing for id, view in self._monitoring.view().items()} if self._monitoring else {}
 
     async def log(self, day: date) -> Plain:
         """The as-run report of one local day: every occurrence that started then, node by node."""
@@ -177,12 +200,16 @@ class _Reader:
             "now": shape.iso(self._now),
             "site": {"id": site.id, "name": site.name, "zone": site.zone.key, "language": site.language},
             "epoch": self._tx.epoch(),
+            "leader": self._leader(),
             "nodes": {"total": len(states), **{each.value: states.count(each.value) for each in Liveness}},
             "incidents": self._incident_counts(self._tx.open_incidents()),
             "air": {
                 "on_air": len(air["on_air"]),
                 "titles": [each["title"] for each in air["on_air"]],
                 "next": next(_due(air["next"]), None),
+                "not_ready": [
+                    each for each in _due(air["next"]) if each["preflight"] and each["preflight"]["not_ready"]
+                ],
             },
             "config": {
                 "problems": list(self._problems),
@@ -190,6 +217,10 @@ class _Reader:
                 "last_change": next(iter(self._changes(1, (changelog.TAKEN,))), None),
             },
         }
+
+    def _leader(self) -> Plain | None:
+        leader = leader_of(self._tx)
+        return {"instance": leader.instance, "url": leader.url} if leader else None
 
     def _incident_counts(self, rows: Sequence[Incident]) -> Plain:
         causes = [row for row in rows if row.parent is None]
@@ -282,11 +313,15 @@ class _Reader:
         deliveries = _grouped(self._tx.deliveries_of([row.id for row in rows]), lambda each: each.occurrence)
         current = [row for row in rows if row.id in sounding or (row.start <= self._now and not row.cancelled_at)]
         coming = [row for row in rows if row not in current and row.start > self._now]
+        looked = self._tx.preflights([row.id for row in coming])
         return {
             "now": shape.iso(self._now),
             "on_air": [shape.on_air(row, deliveries.get(row.id, []), self._settings, self._now) for row in current],
-            "next": [shape.upcoming(row, deliveries.get(row.id, []), self._settings) for row in coming],
+            "next": [self._upcoming(row, deliveries.get(row.id, []), looked.get(row.id)) for row in coming],
         }
+
+    def _upcoming(self, row: OccurrenceRow, deliveries: Sequence[Delivery], looked: PreflightRow | None) -> Plain:
+        return shape.upcoming(row, deliveries, looked, self._settings)
 
     # --- as-run ---------------------------------------------------------------------------------------------
 
@@ -297,16 +332,50 @@ class _Reader:
         rows = [row for row in self._tx.occurrences(start, end) if start <= row.start < end]
         deliveries = _grouped(self._tx.deliveries_of([row.id for row in rows]), lambda each: each.occurrence)
         logged = [self._logged(row, deliveries.get(row.id, [])) for row in rows]
+        urgent = [self._urgent(row) for row in self._tx.emergencies(start, end)]
+        logged = sorted(logged + urgent, key=lambda each: str(each["start"])) if urgent else logged
         return {"date": day.isoformat(), "zone": zone.key, "now": shape.iso(self._now), "occurrences": logged}
 
     def _logged(self, row: OccurrenceRow, deliveries: Sequence[Delivery]) -> Plain:
         lines = [shape.as_run(each, row, self._settings, self._now) for each in deliveries]
         return {**shape.occurrence(row), "counts": count(map(shape.heard_of, lines)), "nodes": lines}
 
+    # --- emergencies ----------------------------------------------------------------------------------------
+
+    def emergencies(self, playing: Mapping[str, str]) -> Plain:
+        rows = {row.id: row for row in self._tx.emergencies(self._now - AHEAD, self._now + AHEAD)}
+        rows |= {row.id: row for row in self._tx.current_emergencies() if row.active}
+        told = self._emergencies(sorted(rows.values(), key=lambda row: row.ordered_at, reverse=True), playing)
+        return {
+            "now": shape.iso(self._now),
+            "active": [each for each in told if each["active"]],
+            "recent": [each for each in told if not each["active"]],
+            "sounds": [sound.name for sound in self._settings.site.emergency_sounds],
+        }
+
+    def emergency(self, id: str, playing: Mapping[str, str]) -> Plain:
+        row = self._tx.emergency(id)
+        if row is None:
+            raise UnknownOccurrence(f"unknown emergency '{id}'")
+        return {"now": shape.iso(self._now), **self._emergencies([row], playing)[0]}
+
+    def _emergencies(self, rows: Sequence[EmergencyRow], playing: Mapping[str, str]) -> list[Plain]:
+        liveness = {id: view["state"] for id, view in self._states().items()} if rows else {}
+        seen = emergencyreport.Seen(playing, liveness)
+        return emergencyreport.listed(self._tx, rows, self._settings, seen, self._now)
+
+    def _urgent(self, row: EmergencyRow, node: str | None = None) -> Plain:
+        """An emergency as the as-run report tells of occurrences."""
+        if node is not None and node not in row.nodes:
+            raise KeyError(f"{row.id} was never meant for {node}")
+        return emergencyreport.as_occurrence(row, self._emergencies([row], {})[0], node)
+
     # --- why ------------------------------------------------------------------------------------------------
 
     def why(self, id: str, node: str | None) -> Plain:
         row = self._tx.occurrence(id)
+        if row is None and (emergency := self._tx.emergency(id)) is not None:
+            return {"now": shape.iso(self._now), **self._urgent(emergency, node)}
         if row is None:
             raise UnknownOccurrence(_unknown(id, self._tx.occurrences(self._now - BEHIND, self._now + 8 * AHEAD)))
         deliveries = [each for each in self._tx.deliveries(id) if node is None or each.node == node]

@@ -57,6 +57,11 @@ class StopOrder(Order):
     to: Targets
 
 
+class VolumeOrder(Order):
+    volume: Volume
+    to: Targets
+
+
 class Acknowledgement(Order):
     pass
 
@@ -160,6 +165,10 @@ def _ordering(app: Controller, token: str) -> APIRouter:
     async def stop(order: StopOrder) -> Plain:
         return await _taken(app.orders.stop_air(order.to, order.by))
 
+    @routes.post("/volume")
+    async def volume(order: VolumeOrder) -> Plain:
+        return await _taken(app.orders.volume(order.volume, order.to, order.by))
+
     @routes.post("/incidents/{id}/ack")
     async def acknowledge(id: int, order: Acknowledgement) -> Plain:
         return _incident(await _changed(app.monitoring.acknowledge(id, order.by)))
@@ -234,7 +243,7 @@ def _watching(app: Controller) -> APIRouter:
 
 async def _reasons(app: Controller) -> list[str]:
     """Why this controller is not doing its work; empty when it is."""
-    broker = [] if app.bus.connected else ["broker: not connected"]
+    broker = [] if app.bus.connected or app.reporting.standby else ["broker: not connected"]
     return broker + await _database(app)
 
 

@@ -9,6 +9,7 @@ from controller.domain.incidents import Incident
 from controller.domain.site import Settings
 from controller.ports import Bus, Clock, Library, Store
 from controller.services.changes import Changes
+from controller.services.emergencies import Amendment, Manner, Message
 from controller.services.reporting import Reporting
 
 
@@ -32,6 +33,20 @@ class Orders(Protocol):
     def play(self, path: str, to: Sequence[str], volume: int | None, by: str) -> Awaitable[dict[str, Any]]: ...
 
     def stop_air(self, to: Sequence[str], by: str) -> Awaitable[dict[str, Any]]: ...
+
+    def volume(self, percent: int, to: Sequence[str], by: str) -> Awaitable[dict[str, Any]]: ...
+
+
+class Emergencies(Protocol):
+    """ValueError (AudioRefused too) says why one cannot be carried out, KeyError that there is no such emergency."""
+
+    def sound(
+        self, message: Message, to: Sequence[str], manner: Manner, *, drill: bool, by: str
+    ) -> Awaitable[dict[str, Any]]: ...
+
+    def update(self, id: str, amendment: Amendment, by: str) -> Awaitable[dict[str, Any]]: ...
+
+    def end(self, id: str, by: str) -> Awaitable[dict[str, Any]]: ...
 
 
 class Dispatch(Protocol):
@@ -84,6 +99,9 @@ class Controller(Protocol):
 
     @property
     def orders(self) -> Orders: ...
+
+    @property
+    def emergencies(self) -> Emergencies: ...
 
     @property
     def dispatch(self) -> Dispatch: ...

@@ -17,8 +17,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from controller.ports import StoreError
-from controller.web import api, media, pages
-from controller.web.guard import Guard, Refusal, names_of
+from controller.web import api, emergency, media, pages
+from controller.web.guard import Guard, ReadOnly, Refusal, names_of
 from controller.web.live import Live
 from controller.web.needs import Controller
 
@@ -35,17 +35,21 @@ class ListenError(Exception):
     """The page's address cannot be had; the text says why and what to do."""
 
 
-def create(app: Controller, *, token: str) -> FastAPI:
-    """Page, API, events and media over a running controller; orders need `token`."""
+def create(app: Controller, *, token: str, refusal: Callable[[], Refusal] | None = None) -> FastAPI:
+    """Page, API, events and media over a running controller; orders need `token`. `refusal`: the answer to every order,
+    of a controller that does not lead."""
     live = Live(app.changes, app.bus, app.clock)
     site = FastAPI(
         title="Loa", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, max_body_size=MAX_BODY
     )
     site.state.live = live
     site.include_router(api.router(app, token, live))
+    site.include_router(emergency.router(app, token))
     site.include_router(media.router(app.library, app.dispatch, media.Doorkeeper(app.store, app.clock)))
     site.include_router(pages.router(app))
     site.mount("/static", StaticFiles(directory=STATIC), name="static")
+    if refusal is not None:
+        site.add_middleware(ReadOnly, refusal=refusal)
     site.add_middleware(Guard, names=lambda: names_of(app.settings))
     site.add_exception_handler(Refusal, _refused)
     site.add_exception_handler(HTTPException, _http_error)
@@ -85,10 +89,12 @@ async def serve(
         await serve_on(app, token, listening)
 
 
-async def serve_on(app: Controller, token: str, listening: socket.socket) -> None:
+async def serve_on(
+    app: Controller, token: str, listening: socket.socket, *, refusal: Callable[[], Refusal] | None = None
+) -> None:
     """Serve until cancelled; then end within two seconds, open event streams and all. Signals are left to the
-    caller."""
-    site = create(app, token=token)
+    caller, `listening` is closed."""
+    site = create(app, token=token, refusal=refusal)
     server = _Server(_config(site))
     running = asyncio.create_task(server.serve(sockets=[listening]), name="web")
     try:
