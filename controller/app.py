@@ -23,6 +23,7 @@ from controller.services.intake import Intake
 from controller.services.ledger import Ledger
 from controller.services.monitoring import Monitoring
 from controller.services.orders import Orders
+from controller.services.preflight import Preflight
 from controller.services.reporting import Reporting
 from controller.services.scheduling import Scheduling
 from controller.services.sounds import Sounds
@@ -146,7 +147,24 @@ def build(
         changes=changes,
         alarms=emergencies,
     )
-    told = [dispatch.reload, monitoring.reload, alerting.reload, intake.reload, emergencies.reload]
+    preflight = Preflight(
+        settings,
+        store=store,
+        clock=clock,
+        timer=timer,
+        health=monitoring,
+        dispatch=dispatch,
+        changes=changes,
+        on_outbox=alerting.wake,
+    )
+    told = [
+        dispatch.reload,
+        monitoring.reload,
+        alerting.reload,
+        intake.reload,
+        emergencies.reload,
+        preflight.reload,
+    ]
     scheduling = Scheduling(
         settings,
         store=store,
@@ -159,6 +177,7 @@ def build(
         sounds=sounds,
         load=load,
         on_settings=told,
+        on_plan=preflight.arm,
     )
     orders = Orders(scheduling=scheduling, store=store, clock=clock, library=library, dispatch=dispatch)
     reporting = Reporting(settings, store=store, clock=clock, monitoring=monitoring, scheduling=scheduling)

@@ -19,6 +19,7 @@ from controller.domain.escalation import Channel, OutboxRow, OutboxState
 from controller.domain.faults import Value
 from controller.domain.incidents import Incident, IncidentEvent, WorkOrder
 from controller.domain.lease import Lease
+from controller.domain.preflight import PreflightRow
 from controller.wire.messages import JournalEntry
 
 T = TypeVar("T")
@@ -302,6 +303,12 @@ class Tx(Protocol):
 
     def delivery_events(self, occurrence: str, node: str | None = None) -> list[DeliveryEvent]:
         """By time."""
+
+    def put_preflight(self, row: PreflightRow) -> None:
+        """Insert or replace by occurrence."""
+
+    def preflights(self, occurrences: Sequence[str]) -> dict[str, PreflightRow]:
+        """Those there are, by occurrence."""
 
     def prune_ledger(self, before: datetime, limit: int = 100) -> int:
         """Delete up to `limit` occurrences that ended before `before`, oldest first, with their deliveries,

@@ -45,6 +45,8 @@ def _print_status(data: Any) -> None:
         grid.add_row(t("next"), f"{base.local(coming['start'], zone)}  {coming['title']}")
     if change := data["config"]["last_change"]:
         grid.add_row(t("last change"), f"{base.local(change['at'], zone)}  {_plain(change['who'])}: {summary(change)}")
+    for each in data["air"]["not_ready"]:
+        grid.add_row(f"[red]{t('not ready')}[/red]", _not_ready(each, zone))
     for problem in data["config"]["problems"]:
         grid.add_row(f"[red]{t('configuration')}[/red]", _plain(problem))
     for warning in data["config"]["warnings"]:
@@ -54,6 +56,13 @@ def _print_status(data: Any) -> None:
 
 def nodes(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
     found = base.controller(config)
+def _not_ready(each: Any, zone: ZoneInfo) -> str:
+    lacking = each["preflight"]["not_ready"]
+    named = (f"{node['name']} ({', '.join(pick(lack['text']) for lack in node['lacks'])})" for node in lacking[:5])
+    more = [t("and {count} more", count=len(lacking) - 5)] if len(lacking) > 5 else []
+    return f"{base.local(each['start'], zone)}  {_plain(each['title'])}: {_plain(', '.join((*named, *more)))}"
+
+
     base.show(found.get("nodes"), as_json, lambda data: _print_nodes(data, found.zone))
 
 

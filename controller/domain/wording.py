@@ -95,6 +95,7 @@ CAUSES = {
     "centre": Text("phần lớn cụm loa mất liên lạc cùng lúc", "most nodes lost at once"),
     "broker": Text("mất kết nối máy chủ MQTT", "MQTT broker lost"),
     "link": Text("mất liên lạc", "no contact"),
+    "not-ready": Text("chương trình sắp phát mà cụm loa chưa sẵn sàng", "nodes not ready for a broadcast"),
     "missed-broadcast": Text("chương trình không phát được", "broadcast missed"),
 }
 """Titles of causes that may have no rule in config/faults.yaml."""

@@ -17,6 +17,8 @@ from controller.domain.delivery import Delivery, DeliveryEvent, DeliveryState, O
 from controller.domain.escalation import OutboxRow, OutboxState
 from controller.domain.faults import FaultRule, Severity, Text, Value
 from controller.domain.incidents import Incident, IncidentEvent, WorkOrder
+from controller.domain.notready import told
+from controller.domain.preflight import Finding, PreflightRow, by_node
 from controller.domain.site import Settings
 from controller.ports import FaultRow
 from controller.services import labels
@@ -248,15 +250,43 @@ def on_air(row: OccurrenceRow, deliveries: Sequence[Delivery], settings: Setting
     }
 
 
-def upcoming(row: OccurrenceRow, deliveries: Sequence[Delivery], settings: Settings) -> Plain:
-    """One occurrence to come, and how many nodes hold it already. Cancelled ones say so."""
+def upcoming(
+    row: OccurrenceRow, deliveries: Sequence[Delivery], looked: PreflightRow | None, settings: Settings
+) -> Plain:
+    """One occurrence to come, and how many nodes hold it already. Cancelled ones say so. `looked`: at its nodes."""
     live = [each for each in deliveries if each.state is not DeliveryState.CANCELLED]
     return {
         **occurrence(row),
         "to": targets({each.node for each in live}, settings),
         "accepted": sum(each.state in (DeliveryState.ACCEPTED, DeliveryState.READY) for each in live),
         "ready": sum(each.state is DeliveryState.READY for each in live),
+        "preflight": preflight(looked, settings) if looked else None,
     }
+
+
+def preflight(row: PreflightRow, settings: Settings) -> Plain:
+    """The newest look at the nodes of one occurrence: which are not ready, and what each lacks."""
+    rules = {rule.code: rule for rule in settings.faults}
+    lacking = by_node(row.findings)
+    return {
+        "at": iso(row.at),
+        "nodes": row.nodes,
+        "told_at": iso(row.told_at),
+        "not_ready": [
+            {
+                "node": id,
+                "name": settings.nodes[id].name if id in settings.nodes else id,
+                "lacks": [lack(finding, rules) for finding in found],
+            }
+            for id, found in lacking.items()
+        ],
+    }
+
+
+def lack(finding: Finding, rules: Mapping[str, FaultRule]) -> Plain:
+    """One thing that a node lacks."""
+    said = Text(told(finding, rules, "vi"), told(finding, rules, "en"))
+    return {"code": finding.lack.value, "detail": finding.detail, "text": text(said)}
 
 
 # --- as-run -------------------------------------------------------------------------------------------------

@@ -116,6 +116,7 @@ class Scheduling:
         load: Callable[[], Settings],
         on_settings: Sequence[Callable[[Settings], None]] = (),
     ) -> None:
+        on_plan: Callable[[Sequence[Occurrence]], None] = lambda _: None,
         self.settings = settings
         self.problems: tuple[str, ...] = ()
         self.warnings: tuple[str, ...] = ()
@@ -130,6 +131,7 @@ class Scheduling:
         self._load = load
         self._on_settings = on_settings
         self._ready: tuple[Ready, ...] = ()
+        self._on_plan = on_plan
         self._planned: tuple[Occurrence, ...] = ()
         self._in_effect = ""
         """Digest of the configuration that was planned last; another one than `settings` has if that plan failed."""
@@ -246,6 +248,7 @@ class Scheduling:
         revisions = self._dispatch.revise(per_node(held, self.settings.nodes, found.stopped), window[1])
 
         difference = self._difference(held, now, window[1])
+        self._on_plan(held)
         detail = changelog.kept(difference, self.settings.broadcasts)
 
         def work(tx: Tx) -> None:

@@ -72,6 +72,8 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "incidents": ("Sự cố", "Incidents"),
     "calm": ("Không có sự cố nào đang mở.", "No open incidents."),
     "what-to-do": ("Việc cần làm", "What to do"),
+    "not-ready": ("{n} cụm loa chưa sẵn sàng", "{n} not ready"),
+    "looked": ("Đã kiểm tra trước giờ phát lúc {at}", "Checked before air at {at}"),
     "bring": ("Mang theo", "Bring"),
     "safety": ("An toàn", "Safety"),
     "measured": ("Đo được", "Measured"),

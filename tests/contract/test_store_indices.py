@@ -29,6 +29,7 @@ QUESTIONS: dict[str, Callable[[SqlTx], object]] = {
     "deliveries_of": lambda tx: tx.deliveries_of(["tin@1", "tin@2"], ["na-meo-01"]),
     "sounding": lambda tx: tx.sounding(),
     "delivery_events": lambda tx: tx.delivery_events("tin@1", "na-meo-01"),
+    "preflights": lambda tx: tx.preflights(["tin@1", "tin@2"]),
     "prune_ledger": lambda tx: tx.prune_ledger(T0),
     "emergency": lambda tx: tx.emergency("lu-quet@1"),
     "current_emergencies": lambda tx: tx.current_emergencies(),

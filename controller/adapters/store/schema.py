@@ -28,9 +28,10 @@ from controller.domain.emergencies import AnswerState, Change, EmergencyState
 from controller.domain.escalation import OutboxState
 from controller.domain.faults import Severity
 from controller.domain.incidents import IncidentState
+from controller.domain.preflight import Finding
 from controller.wire.messages import JournalEntry
 
-HEAD = "r0002"
+HEAD = "r0003"
 """The revision that these tables are. Kept here so that an up-to-date database is opened without Alembic."""
 
 metadata = MetaData(
@@ -216,6 +217,16 @@ emergency_answers = Table(
     _may("started_at", Utc),
     _may("ended_at", Utc),
     _must("reason", Words),
+)
+
+preflights = Table(
+    "preflights",
+    metadata,
+    _key("occurrence", Words),
+    _must("at", Utc),
+    _must("nodes", Whole),
+    _must("findings", Json(tuple[Finding, ...])),
+    _may("told_at", Utc),
 )
 
 # --- journal ------------------------------------------------------------------------------------------------

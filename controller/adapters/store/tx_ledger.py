@@ -11,9 +11,11 @@ from controller.adapters.store import schema
 from controller.adapters.store.mapping import CHUNK, Mapped, chunks
 from controller.adapters.store.tx_base import TxBase
 from controller.domain.delivery import Delivery, DeliveryEvent, DeliveryState, OccurrenceRow
+from controller.domain.preflight import PreflightRow
 
 OCCURRENCES = Mapped(schema.occurrences, OccurrenceRow)
 DELIVERIES = Mapped(schema.deliveries, Delivery)
+PREFLIGHTS = Mapped(schema.preflights, PreflightRow)
 EVENTS = Mapped(schema.delivery_events, DeliveryEvent)
 
 SOUNDING = (DeliveryState.SOUNDING, DeliveryState.INTERRUPTED)
@@ -70,12 +72,22 @@ class LedgerTx(TxBase):
         found = EVENTS.select().where(rows.occurrence == occurrence).order_by(rows.at, rows.id)
         return EVENTS.all(self.conn, found if node is None else found.where(rows.node == node))
 
+    def put_preflight(self, row: PreflightRow) -> None:
+        PREFLIGHTS.put(self.conn, [row])
+
+    def preflights(self, occurrences: Sequence[str]) -> dict[str, PreflightRow]:
+        rows = schema.preflights.c
+        found: list[PreflightRow] = []
+        for chunk in chunks(occurrences):
+            found += PREFLIGHTS.all(self.conn, PREFLIGHTS.select().where(rows.occurrence.in_(chunk)))
+        return {row.occurrence: row for row in found}
+
     def prune_ledger(self, before: datetime, limit: int = 100) -> int:
         rows = schema.occurrences.c
         ended = select(rows.id).where(rows.end < before).order_by(rows.end).limit(limit)
         ids = list(self.conn.execute(ended).scalars())
         for chunk in chunks(ids):
-            for table in (schema.delivery_events, schema.deliveries, schema.stops):
+            for table in (schema.delivery_events, schema.deliveries, schema.preflights, schema.stops):
                 self.conn.execute(delete(table).where(table.c.occurrence.in_(chunk)))
             self.conn.execute(delete(schema.occurrences).where(rows.id.in_(chunk)))
         self.conn.execute(delete(schema.now_orders).where(schema.now_orders.c.expires_at < before))
