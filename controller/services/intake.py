@@ -153,9 +153,10 @@ class Intake:
             health = self._health.on_status(up.node, status, message.mono, message.retain)
             await self._guarded("status", 1, health)
             if status.reason == "birth" and not message.retain:
+                await self._guarded("status", 0, self._alarms.on_birth(up.node))
                 held = (status.playlists.epoch, status.playlists.rev)
-                await self._publish(self._dispatch.on_held(up.node, held, fresh_connect=True))
-                await self._alarms.on_birth(up.node)
+                sending = self._dispatch.on_held(up.node, held, fresh_connect=True)
+                await self._guarded("status", 0, self._publish(sending))
 
     async def _heartbeats(self, arrived: list[Arrived]) -> None:
         batch = []

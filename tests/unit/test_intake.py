@@ -43,6 +43,16 @@ class Health:
     async def on_journal(self, node: str, entry: JournalEntry, mono: float) -> None: ...
 
 
+class NoEmergency:
+    """Nothing is going on."""
+
+    async def on_bus_up(self) -> None: ...
+
+    async def on_birth(self, node: str) -> None: ...
+
+    async def on_heartbeats(self, batch: Sequence[tuple[str, Heartbeat]]) -> None: ...
+
+
 @pytest.fixture
 async def house() -> AsyncIterator[House]:
     house = await House.opened(NEWS)
@@ -58,6 +68,7 @@ def intake_of(house: House, health: Health) -> Intake:
         ledger=house.ledger,
         health=health,
         changes=house.changes,
+        alarms=NoEmergency(),
     )
 
 
