@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from broadcasts.guards import Guard
 from controller.adapters.broker import free_port
 from controller.adapters.process import AlreadyRunning, Lock
 
@@ -108,6 +109,7 @@ def _change(path: Path, change: Any) -> None:
 
 def _our_site(site: dict[str, Any], home: Home) -> None:
     site["data"] = str(home.data)
+    site["guards"] = {guard.value: "none" for guard in Guard}  # people try it at night, too
     site.pop("store", None)
     root = site.get("mqtt", {}).get("root")
     site["mqtt"] = {"managed": True, "host": "127.0.0.1", "port": home.broker_port, **({"root": root} if root else {})}

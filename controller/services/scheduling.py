@@ -29,6 +29,7 @@ from broadcasts.timeline import (
     per_node,
     still_needed,
 )
+from controller.domain import acceptance
 from controller.domain.site import Settings
 from controller.ports import (
     AudioRefused,
@@ -98,7 +99,7 @@ class Scheduling:
     """Keeps the plan. `load` reads the configuration folder or raises ConfigRefused; it runs in a thread.
 
     `problems` are the lines about what is not on air as configured: a refused configuration (the last good one
-    stays), audio that was refused.
+    stays), audio that was refused, conflicts, guards.
     """
 
     def __init__(
@@ -115,8 +116,8 @@ class Scheduling:
         sounds: Sounds,
         load: Callable[[], Settings],
         on_settings: Sequence[Callable[[Settings], None]] = (),
-    ) -> None:
         on_plan: Callable[[Sequence[Occurrence]], None] = lambda _: None,
+    ) -> None:
         self.settings = settings
         self.problems: tuple[str, ...] = ()
         self.warnings: tuple[str, ...] = ()
@@ -130,23 +131,28 @@ class Scheduling:
         self._sounds = sounds
         self._load = load
         self._on_settings = on_settings
-        self._ready: tuple[Ready, ...] = ()
         self._on_plan = on_plan
+        self._ready: tuple[Ready, ...] = ()
         self._planned: tuple[Occurrence, ...] = ()
         self._in_effect = ""
         """Digest of the configuration that was planned last; another one than `settings` has if that plan failed."""
+        self._foreseen: tuple[str, ...] = ()
         self._one_at_a_time = asyncio.Lock()
         self._rendered = asyncio.Event()
 
     # --- configuration -------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Render and plan what the configuration says. Broadcasts whose audio is refused are left out, visibly."""
+        """Render and plan what the configuration says. Broadcasts whose audio is refused, that conflict or break a
+        guard are left out, visibly."""
         async with self._one_at_a_time:
-            (self._ready, refused), held = await self._prepare(self.settings)
+            (ready, refused), held = await self._prepare(self.settings)
+            now = self._clock.now()
+            self._ready, forbidden = await asyncio.to_thread(acceptance.acceptable, ready, self.settings, now)
             self._sounds.adopt(held)
-            self.problems = refused + held.problems
+            self.problems = refused + held.problems + forbidden
             self._rendered.set()
+            await self._tell_overridden({}, "controller")
             await self._replan("controller started", changelog.MEANWHILE if self._dispatch.documents() else "")
         await self._daily()
 
@@ -157,20 +163,28 @@ class Scheduling:
             if settings.digest == self.settings.digest == self._in_effect:
                 return self._unchanged()
             (ready, refused), held = await self._prepare(settings)
-            if problems := refused + held.problems:
+            forbidden = await asyncio.to_thread(acceptance.refused, ready, settings, self._clock.now())
+            if problems := refused + held.problems + forbidden:
                 raise ConfigRefused(problems)
         except ConfigRefused as error:
             await self._refused(error, by)
             raise
         async with self._one_at_a_time:
+            before = self.settings.broadcasts
             self.settings, self._ready, self.problems = settings, ready, ()
             self._sounds.adopt(held)
             for take in self._on_settings:
                 take(settings)
             plan = await self._replan("configuration changed", by)
+            await self._tell_overridden(before, by)
         log.info("configuration in effect", by=by, **changelog.named(plan.difference))
         self._changes.notify("config", "air", "nodes", "incidents")
         return plan.difference
+
+    async def _tell_overridden(self, before: Mapping[str, Broadcast], by: str) -> None:
+        if passed := acceptance.overridden(self.settings.broadcasts, before):
+            log.warning("guards are passed, with a reason", by=by, broadcasts=list(passed))
+            await self._audit(by, "guard overridden", "\n".join(passed)[:4000])
 
     def _unchanged(self) -> Difference:
         self.problems = ()
@@ -234,6 +248,7 @@ class Scheduling:
         self._in_effect = self.settings.digest
         await self._ledger.published(await self._dispatch.send([row.node for row in plan.revisions]), now)
         self._arm(now)
+        self._on_plan(held)
         log.info("planned", reason=reason, occurrences=len(held), **_counts(plan))
         self._changes.notify("air")
         return plan
@@ -248,7 +263,6 @@ class Scheduling:
         revisions = self._dispatch.revise(per_node(held, self.settings.nodes, found.stopped), window[1])
 
         difference = self._difference(held, now, window[1])
-        self._on_plan(held)
         detail = changelog.kept(difference, self.settings.broadcasts)
 
         def work(tx: Tx) -> None:
@@ -312,11 +326,21 @@ class Scheduling:
         await self._daily()
         async with self._one_at_a_time:
             await self._replan("a new day")
+            await self._look_ahead()
         dropped = await asyncio.to_thread(self._library.collect, self.needed_assets())
         await self._prune(lambda tx, before: tx.prune_journal(before), JOURNAL_KEPT)
         await self._prune(lambda tx, before: tx.prune_ledger(before), LEDGER_KEPT)
         await self._prune(lambda tx, before: tx.prune_emergencies(before), LEDGER_KEPT)
         log.info("cleaned", assets_dropped=dropped)
+
+    async def _look_ahead(self) -> None:
+        """A day that came into sight may hold what nobody foresaw. It stays on air; people have a month to mend it."""
+        forbidden = await asyncio.to_thread(acceptance.refused, self._ready, self.settings, self._clock.now())
+        self.warnings = (*(one for one in self.warnings if one not in self._foreseen), *forbidden)
+        self._foreseen = forbidden
+        if forbidden:
+            log.warning("days ahead that need an edit", problems=list(forbidden))
+            self._changes.notify("config")
 
     async def _prune(self, some: Callable[[Tx, datetime], int], kept: timedelta) -> None:
         """A little at a time, so that nothing waits long behind it."""

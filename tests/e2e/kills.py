@@ -26,6 +26,7 @@ import httpx
 import numpy as np
 import yaml
 
+from broadcasts.guards import Guard
 from controller.adapters.broker import CONTROLLER, READERS
 from controller.adapters.clock import SystemClock
 from controller.adapters.credentials import hash_password
@@ -130,6 +131,7 @@ class District(Network):
         super()._configure()
         site = yaml.safe_load((self.config / "site.yaml").read_text())
         site |= {"timezone": self.zone, "store": self.store_url, "heartbeat": "2s"}
+        site["guards"] = {guard.value: "none" for guard in Guard}  # many short airings, close together
         self._replace("site.yaml", site)
         communes = [{"id": id, "name": id} for id in COMMUNES]
         nodes = [{"id": id, "name": id, "commune": id.rpartition("-")[0]} for id in NODES]

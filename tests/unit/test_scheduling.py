@@ -263,8 +263,8 @@ async def test_a_joinable_airing_that_is_running_is_planned_at_a_first_start(hou
 
 
 async def test_a_document_too_long_for_mqtt_is_named_and_fetched(house: House) -> None:
-    every_minute = tuple(time(hour, minute) for hour in range(24) for minute in range(0, 60, 10))
-    await house.edited(NEWS, replace(NEWS, id="day-dac", at=every_minute))
+    all_day = tuple(time(hour, minute) for hour in range(5, 21) for minute in range(0, 60, 6))
+    await house.edited(NEWS, replace(NEWS, id="day-dac", at=all_day))
     document = house.documents("na-meo-01")[-1]
     assert document.ref is not None
     assert document.playlists == ()

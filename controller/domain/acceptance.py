@@ -1,0 +1,48 @@
+"""Whether a configuration can be taken: its plan of the next days, with contests and guards looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from broadcasts.model import Broadcast
+from broadcasts.recurrence import midnight_after
+from broadcasts.review import Review, lines, review
+from broadcasts.timeline import Ready, occurrences
+from controller.domain.site import Settings
+
+DAYS = 30
+"""So far ahead a plan is looked at, or as far as nodes hold it, whichever is more."""
+
+
+def look(ready: Iterable[Ready], settings: Settings, now: datetime) -> Review:
+    """What is wrong with the plan from the local day of `now` on. What is over at `now` is not found fault with."""
+    zone = settings.site.zone
+    window = midnight_after(now, zone, 0), midnight_after(now, zone, max(DAYS, settings.site.horizon_days))
+    plan = occurrences(ready, zone, *window, settings.calendar)
+    return review(plan, settings.broadcasts, settings.guards_of, zone, now)
+
+
+def refused(ready: Iterable[Ready], settings: Settings, now: datetime) -> tuple[str, ...]:
+    """A line, with its place, for each thing that forbids to take the configuration."""
+    return lines(look(ready, settings, now).refusals, settings.broadcasts)
+
+
+def acceptable(ready: Sequence[Ready], settings: Settings, now: datetime) -> tuple[tuple[Ready, ...], tuple[str, ...]]:
+    """What of `ready` can be taken together, and a line for each thing that forbids the rest."""
+    kept, told = tuple(ready), tuple[str, ...]()
+    while refusals := look(kept, settings, now).refusals:
+        out = {one.broadcast for one in refusals}
+        kept = tuple(item for item in kept if item.broadcast.id not in out)
+        told += lines(refusals, settings.broadcasts)
+    return kept, told
+
+
+def overridden(broadcasts: Mapping[str, Broadcast], before: Mapping[str, Broadcast]) -> tuple[str, ...]:
+    """A line for every guard that a broadcast passes with a reason and did not pass with it `before`."""
+    return tuple(
+        f"{one.id}: {guard}: {reason}"
+        for one in broadcasts.values()
+        for guard, reason in one.override
+        if one.id not in before or (guard, reason) not in before[one.id].override
+    )
