@@ -7,9 +7,9 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from broadcasts.studio.library import Studio
 from broadcasts.studio.targets import Targets
 from controller.adapters import keys
 from controller.adapters.broker import CONTROLLER, READERS, Broker
-from controller.adapters.clock import SystemClock
+from controller.adapters.clock import SystemClock, uptime
 from controller.adapters.credentials import hash_password, random_password
 from controller.adapters.mqtt import MqttBus, Will
 from controller.adapters.notify.apprise import AppriseNotifier
@@ -32,8 +32,12 @@ from controller.adapters.timer import ApsTimer
 from controller.adapters.watch import edits
 from controller.app import App, build
 from controller.domain.site import Mqtt, Settings
-from controller.ports import ConfigRefused, Notifier, Store
+from controller.ports import BusEvent, ConfigRefused, Notifier, Store
+from controller.services.leadership import Candidate, Deposed, FencedStore, Leadership
+from controller.services.reporting import Reporting
 from controller.settings import ConfigError, load
+from controller.web.guard import Refusal
+from controller.web.live import EVERYTHING
 from controller.web.server import listen, serve_on, url_of
 from controller.wire.messages import ControllerStatus, encode
 from controller.wire.topics import Topics
@@ -47,16 +51,50 @@ BROKER_FOLDER = "broker"
 AUDIO_FOLDER = "audio"
 
 
-async def serve(settings: Settings) -> None:
+class CannotStart(Exception):
+    """The service cannot run as it is configured; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """What tells several controllers of one configuration apart: a name, and the port of the page (None: as
+    configured). The lock is one for each name, so that one data folder may serve several."""
+
+    name: str = ""
+    http_port: int | None = None
+
+    def file(self, name: str) -> str:
+        """`name` of a file as this instance has it: lock -> lock-b, controller.json -> controller-b.json."""
+        stem, dot, ending = name.partition(".")
+        return f"{stem}-{self.name}{dot}{ending}" if self.name else name
+
+    def of(self, settings: Settings) -> Settings:
+        """`settings` as this instance takes them. CannotStart: not for more than one controller."""
+        site = settings.site
+        if self.name and site.mqtt.managed:
+            raise CannotStart(
+                "several controllers need a broker that runs on its own: set mqtt.managed to 'no' in site.yaml "
+                "(docs/maintainer.md)"
+            )
+        port = site.http.port if self.http_port is None else self.http_port
+        account = site.mqtt.username.replace("{instance}", self.name)
+        http, mqtt = replace(site.http, port=port), replace(site.mqtt, username=account)
+        return replace(settings, site=replace(site, http=http, mqtt=mqtt))
+
+
+async def serve(settings: Settings, instance: Instance = Instance()) -> None:
     """Run the controller of `settings` until SIGINT or SIGTERM. AlreadyRunning, BrokerError, KeyFault, StoreError,
-    ListenError: it could not start. From the main thread only."""
+    ListenError, CannotStart, SharedAccount: it could not start. From the main thread only."""
+    settings = instance.of(settings)
     data = Path(settings.site.data)
     _make(data)
-    lock = Lock(data / LOCK_FILE)
-    (data / CONTROLLER_FILE).unlink(missing_ok=True)  # of one that was killed
+    lock = Lock(data / instance.file(LOCK_FILE))
+    run = f"{instance.name or 'loa'}-{secrets.token_hex(6)}"
+    dead = lock.claim(run)
+    (data / instance.file(CONTROLLER_FILE)).unlink(missing_ok=True)  # of one that was killed
     try:
         async with AsyncExitStack() as stack:
-            await _serve(settings, data, stack)
+            await _serve(settings, instance, run, dead, stack)
     finally:
         lock.release()
     log.info("stopped")
@@ -69,7 +107,10 @@ def _make(data: Path) -> None:
         data.chmod(0o711)
 
 
-async def _serve(settings: Settings, data: Path, stack: AsyncExitStack) -> None:
+async def _serve(
+    settings: Settings, instance: Instance, run: str, dead: Collection[str], stack: AsyncExitStack
+) -> None:
+    data = Path(settings.site.data)
     stopping, enrolled = stack.enter_context(_signals())
     # Taken before anything else starts: a second Loa is the usual reason that it is not free.
     listening = stack.enter_context(listen(settings.site.http.host, settings.site.http.port))
@@ -77,15 +118,13 @@ async def _serve(settings: Settings, data: Path, stack: AsyncExitStack) -> None:
     await store.open()
     stack.push_async_callback(store.close)
     access = await stack.enter_async_context(_broker(settings, store, data))
-    app = await stack.enter_async_context(_app(settings, store, access.mqtt, data))
-    token = secrets.token_urlsafe(24)
-    stack.enter_context(_told(data, listening, token, access))
-    parts = {
-        "signal": stopping.wait(),
-        "controller": app.run(),
-        "broker": access.keep(enrolled),
-        "web": serve_on(app, token, listening),
-    }
+    studio = Studio(data / AUDIO_FOLDER, Targets(**asdict(settings.site.studio)))
+    stack.push_async_callback(asyncio.to_thread, studio.close)
+    me = Candidate(run, instance.name, _reachable(listening), access.mqtt.username)
+    leadership = Leadership(me, store=store, clock=SystemClock(), uptime=uptime, dead=dead)
+    post = stack.enter_context(_Post.open(data / instance.file(CONTROLLER_FILE), listening, access))
+    controller = _Controller(settings, instance, store, access.mqtt, studio, leadership, listening, post)
+    parts = {"signal": stopping.wait(), "controller": controller.run(), "broker": access.keep(enrolled)}
     await _until_one_ends(parts)
 
 
@@ -180,40 +219,152 @@ async def _broker(settings: Settings, store: Store, data: Path) -> AsyncIterator
 # --- controller ---------------------------------------------------------------------------------------------
 
 
-@asynccontextmanager
-async def _app(settings: Settings, store: SqlStore, mqtt: Mqtt, data: Path) -> AsyncIterator[App]:
-    clock = SystemClock()
-    key = keys.load_or_create(data / KEYS_FOLDER).signing
-    folder = Path(settings.folder)
-    studio = Studio(data / AUDIO_FOLDER, Targets(**asdict(settings.site.studio)))
-    app = build(
-        settings,
-        clock=clock,
-        bus=await _bus(settings, store, mqtt, clock),
-        store=store,
-        timer=ApsTimer(),
-        library=studio,
-        notifiers=_notifiers(settings, clock),
-        key=key,
-        load=lambda: _load(folder),
-        edits=edits(folder),
-    )
-    try:
-        await app.start()
-        yield app
-    finally:
-        await app.stop()
-        await asyncio.to_thread(studio.close)
+class _Controller:
+    """Waits until it may lead, leads until it is deposed, and so on. Each term is led by an App of its own: nothing of
+    an earlier one is believed, and nothing of it can still act."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        instance: Instance,
+        store: SqlStore,
+        mqtt: Mqtt,
+        studio: Studio,
+        leadership: Leadership,
+        listening: socket.socket,
+        post: _Post,
+    ) -> None:
+        self._settings = settings
+        self._instance = instance
+        self._store = store
+        self._mqtt = mqtt
+        self._studio = studio
+        self._leadership = leadership
+        self._listening = listening
+        self._post = post
+        self._clock = SystemClock()
+        self._key = keys.load_or_create(Path(settings.site.data) / KEYS_FOLDER).signing
+
+    async def run(self) -> None:
+        """Until cancelled; a failure while leading is raised."""
+        leads = await self._leadership.win() or await self._wait()
+        while leads:
+            try:
+                await self._lead()
+            finally:
+                await self._leadership.release()
+            leads = self._leadership.lost and await self._wait()
+
+    async def _wait(self) -> bool:
+        """As a standby: a page that reads what is stored, and refuses orders. Whether it leads now."""
+        app = self._standby()
+        self._tell(leads=False)
+        log.info("standing by", leader=self._leadership.leader and self._leadership.leader.url)
+        web = self._web(app, self._refusal)
+        await _until_one_ends({"lease": self._leadership.wait(lambda: app.changes.notify(*EVERYTHING)), "web": web})
+        return not self._leadership.refusal()
+
+    async def _lead(self) -> None:
+        """One term, until deposed."""
+        app = await self._app(await self._newest())
+        log.info("leading", instance=self._instance.name)
+        try:
+            await app.start()
+            self._tell(leads=True)
+            parts = {"lease": self._leadership.keep(), "service": app.run(), "web": self._web(app)}
+            await _until_one_ends(parts)
+        except (Deposed, ExceptionGroup):
+            if not self._leadership.lost:
+                raise
+        finally:
+            await app.stop()
+
+    async def _newest(self) -> Settings:
+        """The configuration as it is now: it may have been edited while another controller led."""
+        try:
+            self._settings = await asyncio.to_thread(self._load)
+        except ConfigRefused as error:
+            log.error("configuration refused; leading with the last good one", problems=list(error.problems))
+        return self._settings
+
+    def _load(self) -> Settings:
+        return self._instance.of(_load(Path(self._settings.folder)))
+
+    async def _app(self, settings: Settings) -> App:
+        folder = Path(settings.folder)
+        epoch = await self._store.transact(lambda tx: tx.epoch())
+        return build(
+            settings,
+            clock=self._clock,
+            bus=self._bus(epoch + 1),  # the will is for the epoch that this start raises to
+            store=FencedStore(self._store, self._leadership),
+            timer=ApsTimer(),
+            library=self._studio,
+            notifiers=_notifiers(settings, self._clock),
+            key=self._key,
+            load=self._load,
+            edits=edits(folder),
+        )
+
+    def _standby(self) -> App:
+        """Wired like the other, but never started: its page reads the database."""
+        app = build(
+            self._settings,
+            clock=self._clock,
+            bus=_NoBus(),
+            store=self._store,
+            timer=ApsTimer(),
+            library=self._studio,
+            notifiers={},
+            key=self._key,
+            load=self._load,
+        )
+        return replace(app, reporting=Reporting(self._settings, store=self._store, clock=self._clock, standby=True))
+
+    def _bus(self, epoch: int) -> MqttBus:
+        site, mqtt = self._settings.site, self._mqtt
+        gone = ControllerStatus(online=False, epoch=epoch, at=self._clock.now())
+        will = Will(Topics(mqtt.root).controller_status(site.id), encode(gone))
+        name = mqtt.username or self._instance.file(f"loa-{site.id}")
+        return MqttBus(
+            mqtt,
+            client_id=name,
+            subscribe=Topics(mqtt.root).all_up,
+            clock=self._clock,
+            will=will,
+            refusal=self._leadership.refusal,
+        )
+
+    def _web(self, app: App, refusal: Callable[[], Refusal] | None = None) -> Coroutine[Any, Any, None]:
+        # a socket of its own: the server closes what it is given, and who connects meanwhile waits in the queue
+        return serve_on(app, self._post.token, self._listening.dup(), refusal=refusal)
+
+    def _refusal(self) -> Refusal:
+        leader = self._leadership.leader
+        where = f"controller '{leader.instance}' at {leader.url}" if leader else "another controller"
+        return Refusal(503, f"this controller stands by; {where} leads: give orders there")
+
+    def _tell(self, *, leads: bool) -> None:
+        self._post.write(leads=leads, since=self._clock.now().isoformat())
 
 
-async def _bus(settings: Settings, store: Store, mqtt: Mqtt, clock: SystemClock) -> MqttBus:
-    topics = Topics(mqtt.root)
-    epoch = await store.transact(lambda tx: tx.epoch())
-    # the will is for the epoch that this start raises to
-    gone = ControllerStatus(online=False, epoch=epoch + 1, at=clock.now())
-    will = Will(topics.controller_status(settings.site.id), encode(gone))
-    name = mqtt.username or f"loa-{settings.site.id}"
-    return MqttBus(mqtt, client_id=name, subscribe=topics.all_up, clock=clock, will=will)
+class _NoBus:
+    """The broker connection of a controller that does not lead: none."""
+
+    connected = False
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    async def events(self) -> AsyncIterator[Sequence[BusEvent]]:
+        await asyncio.Event().wait()
+        yield ()
+
+    async def publish(
+        self, topic: str, payload: bytes, *, retain: bool = False, qos: int = 1, expiry_s: int | None = None
+    ) -> str:
+        return "this controller does not lead"
 
 
 def _notifiers(settings: Settings, clock: SystemClock) -> dict[str, Notifier]:
@@ -231,23 +382,37 @@ def _load(folder: Path) -> Settings:
         raise ConfigRefused(tuple(map(str, error.problems))) from None
 
 
-# --- web ----------------------------------------------------------------------------------------------------
+# --- where to find us ---------------------------------------------------------------------------------------
 
 
-@contextmanager
-def _told(data: Path, listening: socket.socket, token: str, access: _Access) -> Iterator[None]:
-    """Tell the command line where to find us, for as long as we run."""
-    told: dict[str, Any] = {
-        "url": url_of(listening).replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:"),
-        "token": token,
-        "pid": os.getpid(),
-        "listen": {"host": access.mqtt.host, "port": access.mqtt.port, "accounts": access.readers},
-    }
-    path = data / CONTROLLER_FILE
-    keys.write_private(path, msgspec.json.encode(told))
-    log.info("ready", page=told["url"])
-    try:
-        yield
-    finally:
-        with suppress(FileNotFoundError):
-            path.unlink()
+class _Post:
+    """The file that tells the command line where we are, for as long as we run."""
+
+    def __init__(self, path: Path, listening: socket.socket, access: _Access) -> None:
+        self.token = secrets.token_urlsafe(24)
+        self._path = path
+        self._told: dict[str, Any] = {
+            "url": url_of(listening).replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:"),
+            "token": self.token,
+            "pid": os.getpid(),
+            "listen": {"host": access.mqtt.host, "port": access.mqtt.port, "accounts": access.readers},
+        }
+
+    @classmethod
+    @contextmanager
+    def open(cls, path: Path, listening: socket.socket, access: _Access) -> Iterator[_Post]:
+        post = cls(path, listening, access)
+        try:
+            yield post
+        finally:
+            with suppress(FileNotFoundError):
+                path.unlink()
+
+    def write(self, **more: Any) -> None:
+        keys.write_private(self._path, msgspec.json.encode({**self._told, **more}))
+        log.info("ready", page=self._told["url"])
+
+
+def _reachable(listening: socket.socket) -> str:
+    """The page's address as another machine has it."""
+    return url_of(listening).replace("//0.0.0.0:", f"//{socket.gethostname()}:")

@@ -13,7 +13,7 @@ import selectors
 import socket
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,8 +61,19 @@ class _Order:
 class MqttBus:
     """Implements `ports.Bus`. One instance, one connection, one thread."""
 
-    def __init__(self, mqtt: Mqtt, *, client_id: str, subscribe: str, clock: Clock, will: Will | None = None) -> None:
+    def __init__(
+        self,
+        mqtt: Mqtt,
+        *,
+        client_id: str,
+        subscribe: str,
+        clock: Clock,
+        will: Will | None = None,
+        refusal: Callable[[], str] = str,
+    ) -> None:
+        """`refusal` is asked on the network thread right before a message is sent: why it must not be, or ""."""
         self._mqtt = mqtt
+        self._refusal = refusal
         self._subscribe = subscribe
         self._clock = clock
         self._inbox: deque[BusEvent] = deque()
@@ -186,8 +197,12 @@ class MqttBus:
             self._client.loop_write()
 
     def _hand_out_orders(self) -> None:
-        while self._orders and self._up:
+        # No more than paho sends at once: what waits in its own queue is sent later, without being asked about again.
+        while self._orders and self._up and len(self._waiting) < MAX_INFLIGHT:
             order = self._orders.popleft()
+            if reason := self._refusal():
+                self._settle(order, reason)
+                continue
             info = self._client.publish(order.topic, order.payload, order.qos, order.retain, _expiry(order.expiry_s))
             if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
                 self._settle(order, paho.error_string(info.rc))

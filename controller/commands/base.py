@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
@@ -221,15 +221,24 @@ def running(config: Path) -> Controller | None:
     from controller.adapters.process import is_locked
 
     data = data_folder(config)
-    if not is_locked(data / LOCK_FILE):
+    # one lock for each instance: lock, lock-b
+    locked = [path.name.removeprefix(LOCK_FILE) for path in data.glob(f"{LOCK_FILE}*") if is_locked(path)]
+    if not locked:
         return None
     try:
-        told = json.loads((data / CONTROLLER_FILE).read_text())
-        return Controller(told["url"], told["token"], told["pid"], told.get("listen", {}))
-    except FileNotFoundError:
-        raise Failure(t("the controller is starting or stopping; try again in a moment"), NOT_RUNNING) from None
+        told = [json.loads(path.read_text()) for path in map(partial(_told_by, data), locked) if path.exists()]
     except PermissionError as error:
         raise Failure(t("{file} is for the user who runs the controller only", file=error.filename)) from None
+    if not told:
+        raise Failure(t("the controller is starting or stopping; try again in a moment"), NOT_RUNNING)
+    # One that was stopped in its tracks believes that it leads still.
+    best = max(told, key=lambda each: (each["leads"], each["since"]))
+    return Controller(best["url"], best["token"], best["pid"], best.get("listen", {}))
+
+
+def _told_by(data: Path, instance: str) -> Path:
+    stem, dot, ending = CONTROLLER_FILE.partition(".")
+    return data / f"{stem}{instance}{dot}{ending}"
 
 
 def controller(config: Path) -> Controller:

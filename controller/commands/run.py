@@ -5,14 +5,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import sys
+from typing import Annotated
+
+import typer
 
 from controller.commands import base
 from controller.commands.base import CONFIG, ConfigOption, Failure, FolderArgument
 from controller.commands.words import t
 
 
-def run(folder: FolderArgument = None, config: ConfigOption = CONFIG) -> None:
+def run(
+    folder: FolderArgument = None,
+    config: ConfigOption = CONFIG,
+    instance: Annotated[
+        str, typer.Option(metavar="NAME", help=t("Name of this controller, where several share a database."))
+    ] = "",
+    http_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help=t("Port of the page, instead of the configured one."))
+    ] = None,
+) -> None:
+    if instance and not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", instance):
+        raise Failure(t("'{name}' is no name: small letters, digits and '-'", name=instance), base.USAGE)
     config = folder or config
     settings = base.load_settings(config)
     os.umask(0o077)  # what Loa writes holds passwords' hashes and tokens
@@ -22,12 +37,13 @@ def run(folder: FolderArgument = None, config: ConfigOption = CONFIG) -> None:
     from controller.adapters.keys import KeyFault
     from controller.adapters.process import AlreadyRunning
     from controller.ports import StoreError
-    from controller.runtime import serve
+    from controller.runtime import CannotStart, Instance, serve
+    from controller.services.leadership import SharedAccount
     from controller.web.server import ListenError
 
     try:
-        with base.failing(BrokerError, KeyFault, StoreError, ListenError, FfmpegMissing):
-            asyncio.run(serve(settings))
+        with base.failing(BrokerError, KeyFault, StoreError, ListenError, FfmpegMissing, CannotStart, SharedAccount):
+            asyncio.run(serve(settings, Instance(instance, http_port)))
     except AlreadyRunning:
         raise Failure(t("a controller runs on {folder} already", folder=settings.site.data)) from None
 

@@ -40,6 +40,8 @@ def _print_status(data: Any) -> None:
     grid.add_row(t("nodes"), f"{nodes['total']}: " + ", ".join(counts))
     open_ = data["incidents"]
     grid.add_row(t("open incidents"), f"{open_['open']} ({open_['critical']} {t('critical')})")
+    if leader := data["leader"]:
+        grid.add_row(t("leads"), _plain(f"{leader['url']} {leader['instance']}".rstrip()))
     grid.add_row(t("on air now"), str(data["air"]["on_air"]))
     if coming := data["air"]["next"]:
         grid.add_row(t("next"), f"{base.local(coming['start'], zone)}  {coming['title']}")

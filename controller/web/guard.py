@@ -93,3 +93,18 @@ class Guard:
         else:
             refused = JSONResponse({"error": f"this server does not answer to the name {host[:80]!r}"}, 421)
             await refused(scope, receive, protected)
+
+
+class ReadOnly:
+    """ASGI: answers questions; whatever would change something is refused, without a look at what it is."""
+
+    def __init__(self, app: ASGIApp, refusal: Callable[[], Refusal]) -> None:
+        self._app = app
+        self._refusal = refusal
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
+            await self._app(scope, receive, send)
+            return
+        refusal = self._refusal()
+        await JSONResponse({"error": str(refusal)}, refusal.status)(scope, receive, send)

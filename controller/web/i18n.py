@@ -24,6 +24,11 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "This page needs JavaScript to update by itself; reload it for the latest state.",
     ),
     # overview
+    "standby": (
+        "Bộ điều khiển này đang chờ, không phát lệnh.",
+        "This controller stands by and gives no orders.",
+    ),
+    "standby-for": ("Bộ điều khiển chính: {url}", "The one that leads: {url}"),
     "broker-down": (
         "Mất kết nối máy chủ MQTT: tình trạng các cụm loa bên dưới có thể đã cũ. Các cụm loa vẫn tự phát theo lịch "
         "đã nhận.",
