@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from typer import rich_utils
 
-from controller.commands import air, base, changes, demo, enroll, ledger, listen, plan, run, simulate, state
+from controller.commands import air, base, changes, demo, emergency, enroll, ledger, listen, plan, run, simulate, state
 from controller.commands.words import language, t
 
 EPILOG = t(
@@ -65,6 +65,14 @@ _add("changes", changes.changes, t("What edits changed of the plan, when and by 
 _add("say", air.say, t("Speak a text now."), 'loa say "Kính mời bà con đi tiêm chủng" --to na-meo', AIR)
 _add("play", air.play, t("Play an audio file now."), "loa play config/audio/thong-bao.wav --to all", AIR)
 _add("stop", air.stop, t("Silence what sounds now."), "loa stop --to na-meo", AIR)
+_add("volume", air.volume, t("Turn what sounds now up or down."), "loa volume 60 --to na-meo", AIR)
+app.add_typer(
+    emergency.emergency_app,
+    name="emergency",
+    help=t("Over everything, at once: start (may be left out), update, end, list; each with --json."),
+    epilog=f"{t('Example')}: [bold]loa emergency lu-quet --to na-meo --drill[/bold]",
+    rich_help_panel=AIR,
+)
 _add("log", ledger.log, t("What was really heard on one day."), "loa log --date 2026-11-24 --nodes", AIR)
 _add(
     "why",

@@ -1,4 +1,4 @@
-"""Now: say, play, stop."""
+"""Now: say, play, stop, volume."""
 
 from __future__ import annotations
 
@@ -47,6 +47,24 @@ def play(
 def stop(to: ToOption = None, config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
     data = base.controller(config).post("stop", to=to or ["all"], by=getpass.getuser())
     base.show(data, as_json, _print_stopped)
+
+
+def volume(
+    percent: Annotated[int, typer.Argument(metavar="PERCENT", min=0, max=100, help=t("Volume, 0 to 100."))],
+    to: ToOption = None,
+    config: ConfigOption = CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    data = base.controller(config).post("volume", volume=percent, to=_wanted(to), by=getpass.getuser())
+    base.show(data, as_json, _print_turned)
+
+
+def _print_turned(data: Any) -> None:
+    reached = len(data["nodes"]) - len(data["unreachable"])
+    print(t("{count} node(s) turn what sounds to {volume} %.", count=reached, volume=data["volume"]))
+    if silent := data["unreachable"]:
+        some = ", ".join(list(silent)[:SHOWN]) + (" ..." if len(silent) > SHOWN else "")
+        base.complain(t("{count} node(s) are not connected: {some}", count=len(silent), some=some))
 
 
 def _wanted(to: list[str] | None) -> list[str]:

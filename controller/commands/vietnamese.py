@@ -260,4 +260,47 @@ CATALOGUE: Mapping[str, str] = {
     "only {heard} of {nodes} nodes heard the announcement": "chỉ {heard}/{nodes} cụm loa nghe được thông báo",
     "{cause}: no incident": "{cause}: chưa phát hiện sự cố",
     "{cause}: nobody was told": "{cause}: chưa báo cho ai",
+    # --- emergencies and volume
+    "Turn what sounds now up or down.": "Tăng hoặc giảm âm lượng của những gì đang phát.",
+    "Over everything, at once: start (may be left out), update, end, list; each with --json.": (
+        "Phát khẩn cấp, ngay lập tức, trên hết mọi chương trình: start (có thể bỏ chữ này), update, end, list; đều có --json."
+    ),
+    "A text, an audio file, or the name of a sound that nodes hold.": (
+        "Một văn bản, một tệp âm thanh, hoặc tên âm báo mà cụm loa giữ sẵn."
+    ),
+    "As loa emergency list shows it.": "Như loa emergency list hiển thị.",
+    "So long it may begin or go on: 10m if not given.": "Hiệu lực trong bao lâu: mặc định 10m.",
+    "How often each node sounds it: 3 if not given.": "Mỗi cụm loa phát mấy lần: mặc định 3.",
+    "Silence between: 5s if not given.": "Khoảng lặng giữa các lần: mặc định 5s.",
+    "Begin one, at once, over everything; the word start may be left out.": (
+        "Bắt đầu ngay, trên hết mọi chương trình; có thể bỏ chữ start."
+    ),
+    "A drill: says so on air and on every screen.": "Diễn tập: có lời báo diễn tập trên loa và trên mọi màn hình.",
+    "say where: --to COMMUNE or ZONE; --to all for everywhere": (
+        "hãy nêu nơi phát: --to XÃ hoặc VÙNG; --to all là toàn mạng"
+    ),
+    "Change what a running one says, how long, how often, how loud.": (
+        "Đổi nội dung, thời hạn, số lần hoặc âm lượng của lệnh đang hiệu lực."
+    ),
+    "say what changes: the text, --for, --repeat, --gap or --volume": (
+        "hãy nêu cần đổi gì: văn bản, --for, --repeat, --gap hoặc --volume"
+    ),
+    "Take one back: silence, and nobody begins it any more.": "Chấm dứt: im lặng ngay, không cụm loa nào phát nữa.",
+    "Those going on, those of the last day, and the sounds that nodes hold.": (
+        "Các lệnh đang hiệu lực, các lệnh trong ngày qua, và các âm báo cụm loa giữ sẵn."
+    ),
+    "zone {zone}: not handed to the broker ({why}); it goes out as soon as it is there": (
+        "vùng {zone}: chưa giao được cho máy chủ MQTT ({why}); sẽ phát ngay khi kết nối lại"
+    ),
+    "{id}  {zones}  {state}, until {until}": "{id}  {zones}  {state}, đến {until}",
+    "  and {count} more: loa why {id}": "  và {count} cụm loa nữa: loa why {id}",
+    "DRILL": "DIỄN TẬP",
+    "EMERGENCY": "KHẨN CẤP",
+    "No emergency, and none on the last day.": "Không có lệnh khẩn cấp nào, trong ngày qua cũng không.",
+    "what": "nội dung",
+    "state": "tình trạng",
+    "ordered": "ra lệnh",
+    "Sounds that nodes hold: {names}": "Âm báo cụm loa giữ sẵn: {names}",
+    "{count} node(s) turn what sounds to {volume} %.": "{count} cụm loa chỉnh âm lượng đang phát về {volume} %.",
+    "{count} node(s) are not connected: {some}": "{count} cụm loa không kết nối: {some}",
 }
