@@ -18,7 +18,6 @@ from typing import Any
 from playwright.async_api import Page, async_playwright
 
 from benchmarks.report import Report
-from tests.e2e.hearing import decoded, heard, match
 from tests.e2e.network import Json, Network
 
 CHROMIUM = "/usr/bin/chromium"
@@ -38,8 +37,7 @@ async def sounding(network: Network, report: Report) -> None:
         starts = [datetime.fromisoformat(line["started_at"]).timestamp() for line in lines]
         skews.append((max(starts) - min(starts)) * 1000)
         lates += [(each - start.timestamp()) * 1000 for each in starts]
-        rendered = decoded(await network.asset(occurrence, LISTENED))
-        found = match(rendered, heard(network.folder / "nodes" / LISTENED, start, len(rendered) / 24_000))
+        found = await network.match(occurrence, LISTENED, start)
         correlations.append(found.correlation)
         offsets.append(found.offset_ms)
     report.spread("heard_correlation", correlations, "0..1")

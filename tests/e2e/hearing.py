@@ -6,7 +6,7 @@ import json
 import subprocess
 import wave
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,13 @@ def decoded(asset: Path) -> NDArray[np.float64]:
     command = [find_ffmpeg(), "-v", "error", "-i", str(asset), "-f", "s16le", "-ac", "1", "-ar", str(RATE), "-"]
     raw = subprocess.run(command, check=True, capture_output=True).stdout
     return np.frombuffer(raw, dtype="<i2").astype(np.float64)
+
+
+def recorded_until(folder: Path) -> datetime:
+    """How far the recording of the node in `folder` reaches."""
+    began = datetime.fromisoformat(json.loads((folder / "heard.json").read_text())["start"])
+    with wave.open(str(folder / "heard.wav")) as file:
+        return began + timedelta(seconds=file.getnframes() / RATE)
 
 
 def heard(folder: Path, start: datetime, seconds: float) -> NDArray[np.float64]:

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 import httpx
 import yaml
 
+from broadcasts.guards import Guard
 from broadcasts.model import assets_of
 from controller.adapters.broker import CONTROLLER, Broker, free_port
 from controller.adapters.credentials import hash_password
@@ -31,6 +32,8 @@ from controller.demo.receivers import Alert, receivers
 from controller.ports import Tx
 from controller.wire.messages import PlaylistsDoc
 from controller.wire.signing import payload_of
+from tests.e2e import hearing
+from tests.e2e.hearing import Match, decoded, heard, match, recorded_until
 
 ROOT = Path(__file__).parent.parent.parent
 T = TypeVar("T")
@@ -165,19 +168,22 @@ class Network:
     async def until(self, condition: Callable[[], Awaitable[T]], *, within: float = 60, every: float = 0.05) -> T:
         """The first true answer of `condition`; an API that does not answer yet counts as none."""
         end = time.monotonic() + within
-        while time.monotonic() < end:
+        while time.monotonic() < end and all(one.returncode is None for one in self._processes.values()):
             try:
                 if found := await condition():
                     return found
             except (httpx.HTTPError, OSError):
                 pass
             await asyncio.sleep(every)
-        raise AssertionError(f"not within {within:g} s; controller says:\n{self.last_words('controller')}")
+        raise AssertionError(
+            f"not within {within:g} s, or a process ended; controller says:\n{self.last_words('controller')}"
+        )
 
     async def queue(self, id: str, seconds: float, text: str) -> tuple[str, datetime]:
         """Add a broadcast to all nodes that airs once, in about `seconds`; its occurrence id and planned start."""
         local = (datetime.now(UTC) + timedelta(seconds=seconds, hours=7)).replace(microsecond=0, tzinfo=None)
         what = {"id": id, "title": text, "to": ["all"], "once": f"{local:%Y-%m-%d %H:%M:%S}", "play": [{"say": text}]}
+        what["allow_conflict"] = True  # the district's own programme may be on then
         folder = self.config / "broadcasts"
         folder.mkdir(exist_ok=True)
         (folder / f"{id}.yaml").write_text(yaml.safe_dump({"broadcasts": [what]}, allow_unicode=True))
@@ -201,6 +207,19 @@ class Network:
             return lines if lines and all(line["heard"] == "heard" for line in lines) else []
 
         return await self.until(complete, within=within, every=0.2)
+
+    async def match(self, occurrence: str, node: str, start: datetime) -> Match:
+        """What `node`, one that is listened to, gave against what was rendered, once its recording reaches so far."""
+        rendered = decoded(await self.asset(occurrence, node))
+        seconds = len(rendered) / hearing.RATE
+        folder = self.folder / "nodes" / node
+        end = start + timedelta(seconds=seconds + hearing.AROUND_S)
+
+        async def recorded() -> bool:
+            return recorded_until(folder) >= end
+
+        await self.until(recorded)
+        return match(rendered, heard(folder, start, seconds))
 
     async def incident(self, subject: str, cause: str, *, within: float = 60) -> Json:
         """The open incident of `cause` at `subject`, as soon as there is one."""
@@ -226,6 +245,7 @@ class Network:
         broker, page, mail, web = self._ports
         site = yaml.safe_load((self.config / "site.yaml").read_text())
         site["data"] = str(self.data)
+        site["guards"] = {guard.value: "none" for guard in Guard}  # whatever the time is
         site["mqtt"] = {"managed": False, "host": "127.0.0.1", "port": broker, "username": CONTROLLER}
         site["mqtt"]["password"] = PASSWORD
         site["http"] = {"host": "127.0.0.1", "port": page}
