@@ -11,9 +11,11 @@ import asyncio
 import random
 import selectors
 import socket
+import ssl
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -129,6 +131,10 @@ class MqttBus:
             return f"{MAX_WAITING} messages are waiting for the broker already"
         order = _Order(topic, payload, qos, retain, expiry_s, self._loop.create_future())
         self._orders.append(order)
+        if not self._up:  # lost since we looked: nobody answers what came after the last clean-up
+            with suppress(ValueError):
+                self._orders.remove(order)
+                return "not connected"
         self._wake()
         return await order.done
 
@@ -164,6 +170,9 @@ class MqttBus:
                 self._serve()
             except OSError as error:
                 self._emit(BusDown(self._at(error), self._clock.monotonic()))
+            except Exception as error:  # the thread would end, and nobody would hear anything any more
+                log.exception("broker connection failed")
+                self._emit(BusDown(f"{self._where}: {error!r}", self._clock.monotonic()))
             self._fail_all("disconnected")
             if not self._stopping:
                 self._pause(random.uniform(*BACKOFF_S))  # noqa: S311 (jitter, not a secret)
@@ -193,6 +202,8 @@ class MqttBus:
     def _network(self, happened: int) -> None:
         if happened & selectors.EVENT_READ:
             self._client.loop_read()
+            while _has_more(self._client.socket()):
+                self._client.loop_read()
         if happened & selectors.EVENT_WRITE:
             self._client.loop_write()
 
@@ -294,6 +305,11 @@ class MqttBus:
                 pass
         except BlockingIOError:
             return
+
+
+def _has_more(connection: object) -> bool:
+    """Whether TLS has decrypted packets that were not read yet: the selector knows nothing of those."""
+    return isinstance(connection, ssl.SSLSocket) and connection.pending() > 0
 
 
 def _outcome(reason: ReasonCode) -> str:

@@ -5,10 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import ssl
+from collections import deque
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from controller.adapters.broker import CONTROLLER, Broker
 from controller.adapters.clock import SystemClock
@@ -160,3 +168,82 @@ async def test_the_will_tells_when_the_controller_is_gone_without_a_word(broker:
             assert connection is not None
             connection.shutdown(2)
             await theirs.until(lambda event: isinstance(event, Received) and event.payload == b"gone")
+
+
+async def test_a_connection_that_fails_in_an_unforeseen_way_is_told_and_tried_again() -> None:
+    """A name that IDNA refuses is no OSError."""
+    bus = MqttBus(Mqtt(host="x" * 64 + ".vn", port=1), client_id="c", subscribe="#", clock=SystemClock())
+    await bus.start()
+    told: list[BusEvent] = []
+    async with asyncio.timeout(10):
+        async for batch in bus.events():
+            told.extend(batch)
+            if len(told) > 1:
+                break
+    await bus.stop()
+    assert all(isinstance(event, BusDown) for event in told)
+
+
+async def test_a_connection_lost_while_a_message_is_handed_over_answers_it(broker: Broker) -> None:
+    class Losing(deque[Any]):
+        """Between the look at the connection and the message's place in the queue, it is lost."""
+
+        def append(self, order: Any) -> None:
+            ours.bus._fail_all("disconnected")
+            super().append(order)
+
+    async with controller(broker) as ours:
+        await ours.up()
+        ours.bus._orders = Losing()
+        async with asyncio.timeout(5):
+            assert await ours.bus.publish("loa/v1/dn/na-meo-01/command", b"order") == "not connected"
+
+
+async def test_packets_that_share_a_tls_record_are_all_read_at_once(tmp_path: Path) -> None:
+    """The selector sees nothing of what TLS has decrypted already."""
+    ours = certificate(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(ours)
+    connack, suback = b"\x20\x03\x00\x00\x00", b"\x90\x04\x00\x01\x00\x01"
+    publish = b"\x30\x06\x00\x01a\x00hi"
+
+    async def broker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.write(connack)
+        await reader.read(1000)
+        writer.write(suback + publish * 20)
+        await reader.read(1000)
+        writer.close()
+
+    server = await asyncio.start_server(broker, "127.0.0.1", 0, ssl=context)
+    access = Mqtt(host="localhost", port=server.sockets[0].getsockname()[1], tls=True, ca=str(ours))
+    bus = MqttBus(access, client_id="c", subscribe="a", clock=SystemClock())
+    await bus.start()
+    came: list[BusEvent] = []
+    async with asyncio.timeout(5):
+        async for batch in bus.events():
+            came.extend(event for event in batch if isinstance(event, Received))
+            if len(came) == 20:
+                break
+    await bus.stop()
+    server.close()
+
+
+def certificate(folder: Path) -> Path:
+    """Certificate and key of localhost, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path = folder / "localhost.pem"
+    path.write_bytes(made.public_bytes(pem) + private)
+    return path
