@@ -69,17 +69,16 @@ class Refusal:
 class Note:
     """What will happen to an airing on some nodes, though it may be: it waits, or gives way."""
 
-    id: str
     nodes: tuple[str, ...]
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """What was found. Nothing refused: the plan may be taken."""
+    """What was found; `notes` by airing. Nothing refused: the plan may be taken."""
 
     refusals: tuple[Refusal, ...] = ()
-    notes: tuple[Note, ...] = ()
+    notes: Mapping[str, tuple[Note, ...]] = field(default_factory=dict)
 
 
 def review(
@@ -202,8 +201,10 @@ class _Reviewer:
     def found(self) -> Review:
         ordered = sorted(self._findings.items(), key=lambda item: (_bid_of(item[1].first).start, item[0]))
         refusals = [self._refusal(key, finding, n < MAX_SLOTS) for n, (key, finding) in enumerate(ordered)]
-        notes = [Note(id, tuple(sorted(nodes)), text) for (id, text), nodes in self._notes.items()]
-        return Review(tuple(refusals), tuple(sorted(notes, key=lambda note: note.id.rpartition("@")[2])))
+        notes: defaultdict[str, tuple[Note, ...]] = defaultdict(tuple)
+        for (id, text), nodes in self._notes.items():
+            notes[id] += (Note(tuple(sorted(nodes)), text),)
+        return Review(tuple(refusals), dict(notes))
 
     def _look(self, guards: Callable[[str], Guards]) -> None:
         limits: dict[Guards, Limits] = {}

@@ -20,6 +20,7 @@ from controller.commands.words import t
 
 if TYPE_CHECKING:
     from broadcasts.model import Broadcast, Occurrence
+    from broadcasts.review import Review
     from broadcasts.timeline import LeftOut, Ready
     from controller.domain.site import Settings
 
@@ -50,13 +51,16 @@ class Rendering:
 
 
 def check(folder: FolderArgument = None, config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
+    from controller.domain import acceptance
+
     config = folder or config
     settings = base.load_settings(config)
     rendering = render(settings)
-    found = {"problems": list(rendering.refused), "warnings": [*settings.warnings, *rendering.warnings]}
-    base.show(found, as_json, lambda _: base.complain(*rendering.refused, *_marked(found["warnings"])))
-    if rendering.refused:
-        raise Failure(t("{count} problem(s) in {folder}", count=len(rendering.refused), folder=config))
+    problems = [*rendering.refused, *acceptance.refused(rendering.ready, settings, datetime.now(UTC))]
+    found = {"problems": problems, "warnings": [*settings.warnings, *rendering.warnings]}
+    base.show(found, as_json, lambda _: base.complain(*problems, *_marked(found["warnings"])))
+    if problems:
+        raise Failure(t("{count} problem(s) in {folder}", count=len(problems), folder=config))
     if not as_json:
         nodes, broadcasts = len(settings.nodes), len(settings.broadcasts)
         print(
@@ -82,7 +86,9 @@ def plan(
     config: ConfigOption = CONFIG,
     as_json: JsonOption = False,
 ) -> None:
+    from broadcasts.review import lines
     from broadcasts.timeline import left_out, occurrences
+    from controller.domain import acceptance
 
     settings = base.load_settings(folder or config)
     if node is not None and node not in settings.nodes:
@@ -90,13 +96,26 @@ def plan(
     start, end = _window(first, days, settings)
     rendering = render(settings)
     window = (settings.site.zone, start, end, settings.calendar)
-    rows = [_row(one, settings) for one in occurrences(rendering.ready, *window)]
+    found = acceptance.look(rendering.ready, settings, start, end)
+    rows = [_row(one, settings, _notes(found, one.id, node)) for one in occurrences(rendering.ready, *window)]
     rows += [_skipped_row(one, settings) for one in left_out(settings.broadcasts.values(), *window)]
     rows = sorted((row for row in rows if node is None or node in row["nodes"]), key=_by_start)
     base.show(rows, as_json or form is Format.JSON, _print_plan)
-    base.complain(*rendering.refused)
+    forbidden = lines(found.refusals, settings.broadcasts)
+    base.complain(*rendering.refused, *forbidden)
     if rendering.refused:
         raise Failure(t("{count} broadcast(s) are left out: their audio is refused", count=len(rendering.refused)))
+    if forbidden:
+        raise Failure(t("{count} problem(s) in {folder}", count=len(forbidden), folder=folder or config))
+
+
+def _notes(found: Review, occurrence: str, node: str | None) -> list[dict[str, Any]]:
+    """What will happen to an airing on some nodes, or on `node`: it waits, or gives way."""
+    return [
+        {"text": note.text, "nodes": list(note.nodes)}
+        for note in found.notes.get(occurrence, ())
+        if node is None or node in note.nodes
+    ]
 
 
 def _window(first: str | None, days: int, settings: Settings) -> tuple[datetime, datetime]:
@@ -120,7 +139,7 @@ def _covered(day: date, days: int) -> date:
     raise Failure(t("the calendar reaches from {first} to {last}", **years), base.USAGE)
 
 
-def _row(one: Occurrence, settings: Settings) -> dict[str, Any]:
+def _row(one: Occurrence, settings: Settings, notes: list[dict[str, Any]]) -> dict[str, Any]:
     zone = settings.site.zone
     return {
         "occurrence": one.id,
@@ -133,6 +152,7 @@ def _row(one: Occurrence, settings: Settings) -> dict[str, Any]:
         "except": list(settings.broadcasts[one.broadcast].exclude),
         "nodes": list(one.nodes),
         "skipped": None,
+        "notes": notes,
     }
 
 
@@ -150,6 +170,7 @@ def _skipped_row(one: LeftOut, settings: Settings) -> dict[str, Any]:
         "except": list(broadcast.exclude),
         "nodes": list(settings.targets(broadcast.to, broadcast.exclude)),
         "skipped": {"reason": skipped.reason.value, "detail": skipped.detail},
+        "notes": [],
     }
 
 
@@ -166,6 +187,8 @@ def _print_plan(rows: list[dict[str, Any]]) -> None:
         grid.add_row(f"[bold]{day:%d/%m/%Y}[/bold]")
         for row in of_day:
             grid.add_row(*_cells(row))
+            for note in row["notes"]:
+                grid.add_row("", "", f"[dim]{note['text']}[/dim]", "", str(len(note["nodes"])))
     base.console().print(grid)
 
 

@@ -15,11 +15,12 @@ DAYS = 30
 """So far ahead a plan is looked at, or as far as nodes hold it, whichever is more."""
 
 
-def look(ready: Iterable[Ready], settings: Settings, now: datetime) -> Review:
-    """What is wrong with the plan from the local day of `now` on. What is over at `now` is not found fault with."""
+def look(ready: Iterable[Ready], settings: Settings, now: datetime, end: datetime | None = None) -> Review:
+    """What is wrong with the plan from the local day of `now` to `end`. What is over at `now` is not found fault
+    with."""
     zone = settings.site.zone
-    window = midnight_after(now, zone, 0), midnight_after(now, zone, max(DAYS, settings.site.horizon_days))
-    plan = occurrences(ready, zone, *window, settings.calendar)
+    end = end or midnight_after(now, zone, max(DAYS, settings.site.horizon_days))
+    plan = occurrences(ready, zone, midnight_after(now, zone, 0), end, settings.calendar)
     return review(plan, settings.broadcasts, settings.guards_of, zone, now)
 
 
