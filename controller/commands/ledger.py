@@ -79,9 +79,11 @@ def why(
 def _print_why(data: Any, zone: ZoneInfo) -> None:
     out = base.console()
     out.print(f"[bold]{data['title']}[/bold]  {data['occurrence']}  {base.local(data['start'], zone)}")
+    if rule := data.get("rule"):
+        out.print(base.plain(pick(rule["text"])))
     out.print(_counts(data["counts"]))
     for told in data["nodes"]:
         out.print(f"\n[bold]{told['name']}[/bold] [dim]{told['node']}[/dim]: {_went(told)}")
         for step in told["story"]:
             reason = f": {pick(step['reason_text'])}" if step["reason_text"] else ""
-            out.print(f"  {base.local(step['at'], zone, '%H:%M:%S')}  {pick(step['text'])}{reason}")
+            out.print(f"  {base.local(step['at'], zone, '%H:%M:%S')}  {base.plain(pick(step['text']) + reason)}")

@@ -21,7 +21,7 @@ import structlog
 from broadcasts.model import Playlist, fingerprint
 from broadcasts.timeline import still_needed
 from controller.domain.site import Settings
-from controller.ports import NOBODY_SUBSCRIBED, Bus, Clock, Desired, Store, Tx
+from controller.ports import NOBODY_SUBSCRIBED, AuditRow, Bus, Clock, Desired, Store, Tx
 from controller.wire.messages import (
     Command,
     ControllerStatus,
@@ -87,7 +87,9 @@ class Dispatch:
 
         def work(tx: Tx) -> tuple[int, dict[str, Desired], dict[str, tuple[int, int]]]:
             held = {row.node: (row.held_epoch, row.held_rev) for row in tx.nodes().values()}
-            return tx.raise_epoch(), tx.desired(), held
+            epoch = tx.raise_epoch()
+            tx.audit(AuditRow(self._clock.now(), "controller", "started", f"epoch {epoch}"))
+            return epoch, tx.desired(), held
 
         self.epoch, self._desired, self._held = await self._store.transact(work)
         self._documents = {node: payload_of(PlaylistsDoc, row.document) for node, row in self._desired.items()}

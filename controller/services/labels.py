@@ -129,6 +129,17 @@ REASON: Mapping[str, Text] = {
     "duplicate": Text("đã phát rồi", "already played"),
     "clock": Text("đồng hồ cụm loa chưa đúng", "the node's clock is not set"),
     "missing-audio": Text("thiếu tệp âm thanh", "audio missing"),
+    "configuration changed": Text("cấu hình thay đổi", "configuration changed"),
+    "controller started": Text("cấu hình đã khác khi bộ điều khiển khởi động", "not planned any more at a start"),
+    "a new day": Text("lịch của ngày mới", "the plan of a new day"),
+    "stopped by an operator": Text("người vận hành đã dừng", "stopped by an operator"),
+    **{
+        f"no word by the deadline; last known: {state}": Text(
+            f"tới hạn vẫn không có tin; biết gần nhất: {said.vi[:1].lower()}{said.vi[1:]}",
+            f"no word by the deadline; last known: {said.en[:1].lower()}{said.en[1:]}",
+        )
+        for state, said in DELIVERY.items()
+    },
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Protocol, TypeVar
 
@@ -24,7 +25,7 @@ from controller.domain.liveness import Liveness
 from controller.domain.preflight import PreflightRow
 from controller.domain.site import Settings
 from controller.ports import Clock, Desired, FaultRow, NodeRow, Store, Tx
-from controller.services import changelog, emergencyreport, labels
+from controller.services import changelog, emergencyreport, story
 from controller.services import readmodels as shape
 from controller.services.leadership import leader_of
 from controller.services.readmodels import Plain
@@ -39,6 +40,9 @@ BEHIND = timedelta(days=30)
 
 AROUND = timedelta(minutes=30)
 """Incidents this close to an airing belong to its story."""
+
+WHOLE = 20
+"""Of up to so many nodes a story is told with what their journals say of revisions."""
 
 CONFIRMED = frozenset({FaultState.OPEN, FaultState.CLEARING})
 
@@ -382,11 +386,15 @@ class _Reader:
         if node is not None and not deliveries:
             raise KeyError(f"{id} was never meant for {node}")
         near = [each for each in self._incidents_since(row.start - BEHIND) if _overlaps(each, row)]
+        told = _OfAll(
+            story.of_all(self._tx, row, self._settings), self._tx.preflights([id]).get(id), len(deliveries) <= WHOLE
+        )
         return {
             "now": shape.iso(self._now),
             **shape.occurrence(row),
             "counts": count(map(shape.heard_of, self._logged(row, deliveries)["nodes"])),
-            "nodes": [self._told(row, each, near) for each in deliveries],
+            "rule": story.rule(row, self._settings),
+            "nodes": [self._told(row, each, near, told) for each in deliveries],
         }
 
     def _incidents_since(self, since: datetime) -> list[Incident]:
@@ -394,13 +402,9 @@ class _Reader:
         rows = {row.id: row for row in (*self._tx.incidents(since), *self._tx.open_incidents())}
         return list(rows.values())
 
-    def _told(self, row: OccurrenceRow, each: Delivery, near: Sequence[Incident]) -> Plain:
-        events = self._tx.delivery_events(row.id, each.node)
-        steps = [_planned(row), *(shape.event_step(event, each) for event in events if _tells(event.state))]
-        steps += [self._beside(incident) for incident in near if _concerns(incident, each.node)]
-        if row.cancelled_at and each.state is not DeliveryState.CANCELLED:
-            said = labels.named(labels.DELIVERY, DeliveryState.CANCELLED)
-            steps.append(shape.step(row.cancelled_at, "cancelled", said, source="controller", reason=row.reason))
+    def _told(self, row: OccurrenceRow, each: Delivery, near: Sequence[Incident], told: _OfAll) -> Plain:
+        steps = [*told.steps, *story.of_node(self._tx, row, each, told.looked, self._settings, whole=told.whole)]
+        steps += [self._beside(incident) for incident in near if story.concerns(incident, each.node)]
         line = shape.as_run(each, row, self._settings, self._now)
         return {**line, "story": sorted(steps, key=lambda step: str(step["at"]))}
 
@@ -408,6 +412,15 @@ class _Reader:
         title = shape.title(self._rules.get(row.cause), row.cause)
         said = Text(f"Sự cố {row.id}: {title.vi}", f"Incident {row.id}: {title.en}")
         return shape.step(row.opened_at, "incident", said, source="controller", detail={"incident": row.id})
+
+
+@dataclass(frozen=True, slots=True)
+class _OfAll:
+    """What the stories of all nodes of one airing share."""
+
+    steps: Sequence[Plain]
+    looked: PreflightRow | None
+    whole: bool
 
 
 class _Known:
@@ -474,15 +487,6 @@ def _due(coming: Iterable[Plain]) -> Iterator[Plain]:
     return (each for each in coming if each["cancelled_at"] is None)
 
 
-def _planned(row: OccurrenceRow) -> Plain:
-    said = labels.named(labels.DELIVERY, DeliveryState.PLANNED)
-    return shape.step(row.planned_at, "planned", said, source="controller", detail={"from": row.source})
-
-
-def _tells(state: DeliveryState) -> bool:
-    return state is not DeliveryState.PLANNED
-
-
 def _urgency(row: Incident) -> tuple[bool, int, datetime]:
     order = ("critical", "major", "minor")
     return (row.parent is not None, order.index(row.severity), row.opened_at)
@@ -491,10 +495,6 @@ def _urgency(row: Incident) -> tuple[bool, int, datetime]:
 def _overlaps(incident: Incident, row: OccurrenceRow) -> bool:
     closed = incident.closed_at
     return incident.opened_at <= row.end + AROUND and (closed is None or closed >= row.start - AROUND)
-
-
-def _concerns(incident: Incident, node: str) -> bool:
-    return incident.subject == node or node in incident.nodes
 
 
 def _unknown(id: str, near: Sequence[OccurrenceRow]) -> str:
