@@ -263,7 +263,7 @@ CATALOGUE: Mapping[str, str] = {
     # --- emergencies and volume
     "Turn what sounds now up or down.": "Tăng hoặc giảm âm lượng của những gì đang phát.",
     "Over everything, at once: start (may be left out), update, end, list; each with --json.": (
-        "Phát khẩn cấp, ngay lập tức, trên hết mọi chương trình: start (có thể bỏ chữ này), update, end, list; đều có --json."
+        "Phát khẩn cấp ngay, trên hết mọi chương trình: start (có thể bỏ chữ này), update, end, list; đều có --json."
     ),
     "A text, an audio file, or the name of a sound that nodes hold.": (
         "Một văn bản, một tệp âm thanh, hoặc tên âm báo mà cụm loa giữ sẵn."

@@ -54,6 +54,11 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "next-broadcast": ("Sắp phát", "Next broadcast"),
     "nothing-next": ("Không có trong 24 giờ tới", "Nothing in the next 24 hours"),
     "none-missing": ("Không thiếu cụm loa nào", "None is missing"),
+    # emergencies
+    "emergency": ("KHẨN CẤP · EMERGENCY", "KHẨN CẤP · EMERGENCY"),
+    "drill": ("DIỄN TẬP · DRILL", "DIỄN TẬP · DRILL"),
+    "ordered-by": ("{by} ra lệnh lúc {at}, hiệu lực đến {until}", "ordered by {by} at {at}, in force until {until}"),
+    "not-sounding": ("{n} cụm loa chưa phát", "{n} nodes do not sound"),
     # air
     "on-air": ("Đang phát sóng", "On air now"),
     "silence": ("Không có chương trình nào đang phát.", "Nothing is on air."),
@@ -72,13 +77,13 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "tomorrow": ("Ngày mai", "Tomorrow"),
     "ready": ("{n}/{of} cụm loa đã sẵn sàng", "{n} of {of} nodes ready"),
     "all-ready": ("Sẵn sàng ở cả {of} cụm loa", "Ready on all {of} nodes"),
+    "not-ready": ("{n} cụm loa chưa sẵn sàng", "{n} not ready"),
+    "looked": ("Đã kiểm tra trước giờ phát lúc {at}", "Checked before air at {at}"),
     "cancelled": ("Đã hủy", "Cancelled"),
     # incidents
     "incidents": ("Sự cố", "Incidents"),
     "calm": ("Không có sự cố nào đang mở.", "No open incidents."),
     "what-to-do": ("Việc cần làm", "What to do"),
-    "not-ready": ("{n} cụm loa chưa sẵn sàng", "{n} not ready"),
-    "looked": ("Đã kiểm tra trước giờ phát lúc {at}", "Checked before air at {at}"),
     "bring": ("Mang theo", "Bring"),
     "safety": ("An toàn", "Safety"),
     "measured": ("Đo được", "Measured"),

@@ -12,7 +12,7 @@ from controller.ports import Bus, Clock
 from controller.services.changes import Changes
 from controller.wire.messages import stamp
 
-EVERYTHING = ("air", "incidents", "nodes", "config", "status")
+EVERYTHING = ("emergencies", "air", "incidents", "nodes", "config", "status")
 
 PING_S = 10.0
 """How often a quiet stream says that it lives; the page gives up after three."""

@@ -26,7 +26,7 @@ TEMPLATES = Path(__file__).with_name("templates")
 HEADERS = {"Cache-Control": "no-store", "Vary": "Accept-Language, Accept-Encoding, Cookie"}
 
 PARTS: Mapping[str, str] = {
-    "overview": "status incidents nodes air config",
+    "overview": "emergencies status incidents nodes air config",
     "air": "air",
     "incidents": "incidents",
     "next": "air config",
@@ -114,7 +114,7 @@ def _names(table: Mapping[Any, Text], speaker: Speaker) -> dict[str, str]:
 
 def _models(app: Controller) -> dict[str, Callable[[], Awaitable[Plain]]]:
     async def overview() -> Plain:
-        return {"status": await full_status(app)}
+        return {"status": await full_status(app), "emergencies": (await app.reporting.emergencies())["active"]}
 
     async def air() -> Plain:
         return {"air": await app.reporting.air()}
