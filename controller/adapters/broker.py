@@ -8,7 +8,7 @@ import pwd
 import shutil
 import signal
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -48,8 +48,7 @@ log_type warning
 # set_tcp_nodelay stays off: it halves throughput and wins no latency
 
 ACL = """\
-user {controller}
-topic readwrite #
+{controllers}
 {readers}
 pattern write {root}/up/%u/#
 pattern read {root}/dn/%u/#
@@ -89,13 +88,23 @@ class Broker:
     """A Mosquitto of our own, in `folder`.
 
     `port` 0 takes a free one at `start`. `accounts` (user name -> password hash) is replaced by `reload`.
+    `controllers`: the users that may read and write everything.
     """
 
-    def __init__(self, folder: Path, *, root: str, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        root: str,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        controllers: Sequence[str] = (CONTROLLER,),
+    ) -> None:
         self.folder = folder.resolve()
         self.host = host
         self.port = port
         self._root = root
+        self._controllers = controllers
         self._user = ""
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
@@ -147,7 +156,8 @@ class Broker:
             self._own(self.folder, *self.folder.glob("*.db"))
         self._write("passwords", _password_file(accounts))
         readers = "".join(f"user {name}\ntopic read {self._root}/#\n" for name in READERS)
-        self._write("acl", ACL.format(controller=CONTROLLER, readers=readers, root=self._root))
+        controllers = "".join(f"user {name}\ntopic readwrite #\n" for name in self._controllers)
+        self._write("acl", ACL.format(controllers=controllers, readers=readers, root=self._root))
         config = CONFIG.format(port=self.port, host=self.host, folder=self.folder, max_packet=MAX_PAYLOAD + 4096)
         # root stays root only where no other user can reach the folder
         self._write("mosquitto.conf", config + ("" if self._user else "user root\n"))

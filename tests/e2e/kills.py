@@ -35,7 +35,7 @@ from controller.adapters.store.sql import SqlStore
 from controller.domain.delivery import Delivery, DeliveryState, OccurrenceRow
 from controller.domain.site import Mqtt
 from controller.ports import BusUp, Received, Tx
-from controller.wire.messages import JournalEntry, PlaylistsDoc, decode
+from controller.wire.messages import Command, JournalEntry, PlaylistsDoc, decode
 from controller.wire.signing import payload_of
 from controller.wire.topics import Topics
 from tests.e2e.network import PASSWORD, Network
@@ -87,10 +87,14 @@ class District(Network):
         """How the account that reads everything gets in."""
         return Mqtt("127.0.0.1", self._ports[0], managed=False, username=READERS[0], password=PASSWORD)
 
-    async def launch(self) -> None:
+    async def launch(self, name: str = "controller", *options: str) -> None:
         """Start a controller; returns at once."""
-        words = ["--config", str(self.config), "run"]
-        self._pids["controller"] = await self._nursery.start(words, self.folder / "controller.log")
+        words = ["--config", str(self.config), "run", *options]
+        self._pids[name] = await self._nursery.start(words, self.folder / f"{name}.log")
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to a controller that lives on, or is to live on."""
+        os.kill(self._pids[name], number)
 
     async def answering(self) -> None:
         """The controller's page answers."""
@@ -180,6 +184,7 @@ class Recorder:
 
     def __init__(self, access: Mqtt) -> None:
         self.documents: list[tuple[str, bytes]] = []
+        self.orders: list[tuple[str, int]] = []
         self.journal: dict[tuple[str, str, int], JournalEntry] = {}
         self._bus = MqttBus(access, client_id=access.username, subscribe="loa/v1/#", clock=SystemClock())
         self._up = asyncio.Event()
@@ -211,6 +216,8 @@ class Recorder:
             self.journal[up.node, entry.log, entry.n] = entry
         elif message.topic.endswith("/playlists"):
             self.documents.append((message.topic.split("/")[-2], message.payload))
+        elif message.topic.endswith("/command"):
+            self.orders.append((message.topic.split("/")[-2], payload_of(Command, message.payload).epoch))
 
     def told(self, kind: str) -> Counter[tuple[str, str]]:
         """How often each node said `kind` of each occurrence; a repeated message is one word."""
@@ -257,6 +264,15 @@ def of_documents(account: Account, documents: Sequence[tuple[str, bytes]]) -> No
             account.contradictions.append(f"{node}: two documents are {version}")
         account.epochs = max(account.epochs, document.epoch)
     account.documents = len(documents)
+
+
+def of_orders(account: Account, orders: Sequence[tuple[str, int]]) -> None:
+    """Judge orders (node, epoch) likewise: who leads no more orders nothing."""
+    newest = 0
+    for node, epoch in orders:
+        if epoch < newest:
+            account.backwards.append(f"{node}: an order of epoch {epoch} after one of {newest}")
+        newest = max(newest, epoch)
 
 
 # --- killing ------------------------------------------------------------------------------------------------
@@ -390,11 +406,11 @@ async def account_of(
         programme.running = False
         await editing
         await district.start_controller()
-        account = await _settled(lambda: account_now(district, recorder, programme.expected))
+        account = await settled(lambda: account_now(district, recorder, programme.expected))
         return replace(account, kills=kills, kills_by_moment=killer.moments)
 
 
-async def _settled(accounting: Callable[[], Awaitable[Account]]) -> Account:
+async def settled(accounting: Callable[[], Awaitable[Account]]) -> Account:
     """The account once nothing is missing in it, or after SETTLE_S as it is then."""
     patience = time.monotonic() + SETTLE_S
     while True:
@@ -408,6 +424,7 @@ async def account_now(district: District, recorder: Recorder, expected: Mapping[
     """What was recorded and is stored, held against what should have been heard: occurrence -> nodes."""
     account = Account(airings=len(expected))
     of_documents(account, recorder.documents)
+    of_orders(account, recorder.orders)
     started = recorder.told("started")
     wanted = {(id, node) for id, nodes in expected.items() for node in nodes}
     account.plays = started.total()
