@@ -115,7 +115,9 @@ def build(
     changes = Changes()
     sounds = Sounds(library)
     dispatch = Dispatch(settings, store=store, bus=bus, clock=clock, key=key, sounds=sounds.on_nodes)
-    ledger = Ledger(store=store, clock=clock, changes=changes, wanted=dispatch.wanted, also=record_answers)
+    ledger = Ledger(
+        store=store, clock=clock, changes=changes, wanted=dispatch.wanted, version=dispatch.version, also=record_answers
+    )
     emergencies = Emergencies(
         settings,
         store=store,

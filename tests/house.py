@@ -95,7 +95,12 @@ class House:
         self.sounds = Sounds(self.library)
         self.dispatch = Dispatch(settings, store=store, bus=self.bus, clock=clock, key=KEY, sounds=self.sounds.on_nodes)
         self.ledger = Ledger(
-            store=store, clock=clock, changes=self.changes, wanted=self.dispatch.wanted, also=record_answers
+            store=store,
+            clock=clock,
+            changes=self.changes,
+            wanted=self.dispatch.wanted,
+            version=self.dispatch.version,
+            also=record_answers,
         )
         self.emergencies = Emergencies(
             settings,

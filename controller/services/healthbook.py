@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from controller.domain.casebook import Case, Change, Key, Now, Outcome, Scene, reconcile
@@ -37,6 +38,7 @@ class TxLedger:
         self._tx = tx
         self._now = now
         self._soon: list[tuple[OccurrenceRow, frozenset[str]]] | None = None
+        self._ahead: list[tuple[OccurrenceRow, frozenset[str]]] | None = None
         self._recent: dict[Key, Incident] | None = None
 
     def new(self, incident: Incident) -> Incident:
@@ -57,6 +59,13 @@ class TxLedger:
         starts = [(row.start - self._now).total_seconds() for row, on in self._soon if on & wanted]
         return min(starts, default=None)
 
+    def next_due(self, nodes: Iterable[str]) -> Due | None:
+        """The next broadcast on any of `nodes` that a fault threatens. Read once for all that are told together."""
+        if self._ahead is None:
+            self._ahead = _coming(self._tx, self._now, AHEAD)
+        wanted = frozenset(nodes)
+        return next((Due(row.title, row.start) for row, on in self._ahead if on & wanted), None)
+
 
 def _coming(tx: Tx, now: datetime, within: timedelta) -> list[tuple[OccurrenceRow, frozenset[str]]]:
     """Occurrences that sound or will within that time, by start, with the nodes that still wait for them."""
@@ -72,7 +81,8 @@ def settle(
     tx: Tx, cases: Mapping[Key, Case], scene: Scene, settings: Settings, plan_messages: PlanMessages, now: Now
 ) -> tuple[Outcome, bool]:
     """Reconcile and write down what changed; whether messages were written."""
-    outcome = reconcile(cases, scene, TxLedger(tx, now.wall), now)
+    ledger = TxLedger(tx, now.wall)
+    outcome = reconcile(cases, scene, ledger, now)
     for key, case in outcome.cases.items():
         before = cases.get(key)
         if before is None or before.incident != case.incident:
@@ -80,12 +90,18 @@ def settle(
     by_id = {case.incident.id: case.incident for case in outcome.cases.values()}
     wrote = False
     for change in outcome.changes:
-        wrote |= _record(tx, by_id[change.incident], change, settings, plan_messages, now.wall)
+        wrote |= _record(tx, ledger, by_id[change.incident], change, settings, plan_messages, now.wall)
     return outcome, wrote
 
 
 def _record(
-    tx: Tx, incident: Incident, change: Change, settings: Settings, plan_messages: PlanMessages, now: datetime
+    tx: Tx,
+    ledger: TxLedger,
+    incident: Incident,
+    change: Change,
+    settings: Settings,
+    plan_messages: PlanMessages,
+    now: datetime,
 ) -> bool:
     if change.transition == "closed":
         _end_work(tx, incident, now)
@@ -97,7 +113,7 @@ def _record(
     tx.put_incident_event(IncidentEvent(incident.id, now, name, change.reason))
     if change.tell is not Transition.RECOVERED:
         _begin_work(tx, incident, settings, now)
-    facts = _facts(tx, incident, settings, now)
+    facts = _facts(tx, ledger, incident, settings)
     written = [tx.enqueue(row) for row in plan_messages(incident, name, settings.alerts, facts, now)]
     return any(written)
 
@@ -117,12 +133,12 @@ def _begin_work(tx: Tx, incident: Incident, settings: Settings, now: datetime) -
 
 
 def _end_work(tx: Tx, incident: Incident, now: datetime) -> None:
-    for order in tx.work_orders():
-        if order.incident == incident.id and order.closed_at is None:
-            tx.put_work_order(WorkOrder(order.incident, order.assignee, order.due_at, order.created_at, "closed", now))
+    order = tx.work_order(incident.id)
+    if order is not None and order.closed_at is None:
+        tx.put_work_order(replace(order, state="closed", closed_at=now))
 
 
-def _facts(tx: Tx, incident: Incident, settings: Settings, now: datetime) -> Facts:
+def _facts(tx: Tx, ledger: TxLedger, incident: Incident, settings: Settings) -> Facts:
     node = settings.nodes.get(incident.subject) if incident.scope == NODE else None
     commune = settings.zones.get(incident.commune)
     affected = (incident.subject,) if node else incident.nodes
@@ -140,7 +156,7 @@ def _facts(tx: Tx, incident: Incident, settings: Settings, now: datetime) -> Fac
         keeper=node.keeper if node else "",
         keeper_phone=node.keeper_phone if node else "",
         rule=next((rule for rule in settings.faults if rule.code == incident.cause), None),
-        next_due=_next_due(tx, affected, now),
+        next_due=ledger.next_due(affected),
         children=tuple(names),
         told=told_of(tx.outbox(incident.id)),
     )
@@ -149,9 +165,3 @@ def _facts(tx: Tx, incident: Incident, settings: Settings, now: datetime) -> Fac
 def _hamlet(settings: Settings, hamlet: str) -> str:
     zone = settings.zones.get(hamlet)
     return zone.name if zone else hamlet
-
-
-def _next_due(tx: Tx, nodes: Iterable[str], now: datetime) -> Due | None:
-    wanted = frozenset(nodes)
-    found = (row for row, on in _coming(tx, now, AHEAD) if on & wanted)
-    return next((Due(row.title, row.start) for row in found), None)

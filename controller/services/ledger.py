@@ -34,6 +34,9 @@ log = structlog.get_logger(__name__)
 Wanted = Callable[[str], tuple[Playlist, ...]]
 """Node id -> the playlists it is to hold."""
 
+Version = Callable[[str], tuple[int, int]]
+"""Node id -> (epoch, rev) of the document that says so."""
+
 Also = Callable[[Tx, Sequence[tuple[str, JournalEntry]]], bool]
 """What else takes in journal entries, in the transaction that stores them; whether they meant something to it."""
 
@@ -52,12 +55,20 @@ class Ledger:
     """Writes deliveries and their events. Every state change is a row with its time and reason."""
 
     def __init__(
-        self, *, store: Store, clock: Clock, changes: Changes, wanted: Wanted, also: Also | None = None
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        changes: Changes,
+        wanted: Wanted,
+        version: Version,
+        also: Also | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._changes = changes
         self._wanted = wanted
+        self._version = version
         self._also = also
         self._fetched: dict[str, set[str]] = defaultdict(set)
 
@@ -110,6 +121,15 @@ class Ledger:
         self._changes.notify("air")
         return unknown
 
+    async def left_sounding(self, before: datetime) -> list[str]:
+        """Ids of occurrences that ended before `before`, while some node never said that it ended them."""
+
+        def work(tx: Tx) -> list[str]:
+            rows = [tx.occurrence(id) for id in sorted({one.occurrence for one in tx.sounding()})]
+            return [row.id for row in rows if row is not None and row.end < before]
+
+        return await self._store.read(work)
+
     def _apply(self, tx: Tx, entries: Sequence[tuple[str, JournalEntry]]) -> None:
         """Move the deliveries that `entries` tell of: read once, walk through the entries in order, write once."""
         told = [(node, entry, ids) for node, entry in entries if (ids := self._about(node, entry))]
@@ -134,7 +154,8 @@ class Ledger:
     def _about(self, node: str, entry: JournalEntry) -> list[str]:
         """Ids of the occurrences whose delivery `entry` may move."""
         if entry.kind == "playlists":
-            return [one.id for one in self._wanted(node)] if entry.result == "accepted" else []
+            newest = (entry.epoch, entry.rev) == self._version(node)  # an older one may lack what is wanted now
+            return [one.id for one in self._wanted(node)] if newest and entry.result == "accepted" else []
         if entry.kind == "prefetched":
             return self._made_ready(node, entry)
         return [entry.playlist] if entry.kind in _EVENTS and entry.playlist is not None else []

@@ -155,6 +155,7 @@ class Scheduling:
             await self._tell_overridden({}, "controller")
             await self._replan("controller started", changelog.MEANWHILE if self._dispatch.documents() else "")
         await self._daily()
+        await self._end_what_ended()
 
     async def reload(self, by: str = "file") -> Difference:
         """Take the configuration folder as it is now. ConfigRefused: nothing changed, `problems` say why."""
@@ -327,11 +328,19 @@ class Scheduling:
         async with self._one_at_a_time:
             await self._replan("a new day")
             await self._look_ahead()
+        await self._end_what_ended()
         dropped = await asyncio.to_thread(self._library.collect, self.needed_assets())
         await self._prune(lambda tx, before: tx.prune_journal(before), JOURNAL_KEPT)
         await self._prune(lambda tx, before: tx.prune_ledger(before), LEDGER_KEPT)
         await self._prune(lambda tx, before: tx.prune_emergencies(before), LEDGER_KEPT)
         log.info("cleaned", assets_dropped=dropped)
+
+    async def _end_what_ended(self) -> None:
+        """A node that died while it sounded, and nobody was there to judge it, would stay on air for ever. It may be
+        about to tell: its journal has come when the verdict does."""
+        now = self._clock.now()
+        for id in await self._ledger.left_sounding(now - KEEP_AFTER_END):
+            self._timer.at(f"verdict:{id}", now + VERDICT_AGAIN, self._verdict(id))
 
     async def _look_ahead(self) -> None:
         """A day that came into sight may hold what nobody foresaw. It stays on air; people have a month to mend it."""

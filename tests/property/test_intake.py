@@ -104,7 +104,7 @@ async def _fed(batches: list[list[Received]]) -> tuple[Intake, Listening]:
     dispatch = Dispatch(site, store=store, bus=bus, clock=clock, key=KEY)
     await dispatch.start()
     changes = Changes()
-    ledger = Ledger(store=store, clock=clock, changes=changes, wanted=dispatch.wanted)
+    ledger = Ledger(store=store, clock=clock, changes=changes, wanted=dispatch.wanted, version=dispatch.version)
     intake = Intake(
         site, clock=clock, dispatch=dispatch, ledger=ledger, health=health, changes=changes, alarms=NoEmergency()
     )

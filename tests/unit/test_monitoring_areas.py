@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import random
+from typing import Any
+
+import pytest
 
 from controller.domain.incidents import IncidentState
+from controller.services import healthbook
 from tests.health_support import Ward, district
 
 
@@ -215,3 +219,24 @@ async def test_what_is_left_of_a_flapping_outage_does_not_keep_the_controller_bu
 
 def _at_most(ward: Ward, count: int) -> None:
     assert ward.store.count <= count, "it writes without end"
+
+
+async def test_faults_of_many_nodes_at_once_read_the_plan_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each message says what was due next: read for each of a thousand, the plan kept the database for minutes."""
+    read: list[Any] = []
+    coming = healthbook._coming
+
+    def counted(*of: Any) -> Any:
+        read.append(of)
+        return coming(*of)
+
+    monkeypatch.setattr(healthbook, "_coming", counted)
+    async with Ward(district(communes=8)) as ward:
+        await ward.all_born()
+        await ward.plan_broadcast(list(ward.settings.nodes), 3600)
+        for node in ward.settings.nodes:
+            await ward[node].fault("clock")
+        read.clear()
+        await ward.pass_time(40)
+        assert len(await ward.told()) == 40
+        assert len(read) <= 2

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 
+import msgspec
 import pytest
 
 from broadcasts.model import File, IfLate, LateAction, Say
@@ -179,6 +180,28 @@ async def test_a_node_that_has_all_its_audio_is_ready_whatever_was_said_before_o
     assert (await house.states(TODAY))["na-meo-01"] == "accepted"
     await house.ledger.ready("na-meo-01")
     assert (await house.states(TODAY))["na-meo-01"] == "ready"
+
+
+async def test_a_node_that_accepted_an_older_document_has_not_accepted_what_is_new(house: House) -> None:
+    """Its journal waited while it was cut off, and an edit was made meanwhile."""
+    await house.edited(NEWS, replace(NEWS, id="khac"))
+    accepted = JournalEntry(log="a", n=1, at=START, kind="playlists", result="accepted", epoch=1, rev=1)
+    await house.ledger.take([("na-meo-01", accepted)])
+    assert (await house.states("khac@2026-11-23T17:00"))["na-meo-01"] == "published"
+    await house.ledger.take([("na-meo-01", msgspec.structs.replace(accepted, n=2, rev=2))])
+    assert (await house.states("khac@2026-11-23T17:00"))["na-meo-01"] == "accepted"
+
+
+async def test_a_node_that_died_on_air_while_nobody_looked_is_not_on_air_for_ever(house: House) -> None:
+    await house.clock.advance(9 * 3600)
+    await house.ledger.take([("na-meo-01", word(1, "started", house.clock.now(), late_ms=2))])
+    await house.clock.advance(12 * 3600)
+    again = await house.restarted()
+    await again.started()
+    assert (await again.states(TODAY))["na-meo-01"] == "sounding"
+    await house.clock.advance(61)
+    await again.timer.run_due()
+    assert (await again.states(TODAY))["na-meo-01"] == "unknown"
 
 
 async def test_a_journal_that_comes_twice_counts_once(house: House) -> None:
