@@ -109,11 +109,13 @@ class Orders:
     given: list[tuple[Any, ...]] = field(default_factory=list)
     refuse: str = ""
 
-    async def say(self, text: str, to: Sequence[str], voice: str, volume: int | None, by: str) -> dict[str, Any]:
-        return self._take("say", text, tuple(to), voice, volume, by)
+    async def say(
+        self, text: str, to: Sequence[str], voice: str, volume: int | None, by: str, override: str
+    ) -> dict[str, Any]:
+        return self._take("say", text, tuple(to), voice, volume, by, *filter(None, [override]))
 
-    async def play(self, path: str, to: Sequence[str], volume: int | None, by: str) -> dict[str, Any]:
-        return self._take("play", path, tuple(to), volume, by)
+    async def play(self, path: str, to: Sequence[str], volume: int | None, by: str, override: str) -> dict[str, Any]:
+        return self._take("play", path, tuple(to), volume, by, *filter(None, [override]))
 
     async def stop_air(self, to: Sequence[str], by: str) -> dict[str, Any]:
         return self._take("stop", tuple(to), by)

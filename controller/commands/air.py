@@ -14,6 +14,9 @@ from controller.commands.words import t
 
 SHOWN = 5
 
+OverrideOption = Annotated[
+    str, typer.Option("--override", metavar="REASON", help=t("Why it must be in quiet hours; the reason is kept."))
+]
 VolumeOption = Annotated[int | None, typer.Option("--volume", min=0, max=100, help=t("Volume, 0 to 100."))]
 
 
@@ -22,12 +25,14 @@ def say(
     to: ToOption = None,
     voice: Annotated[str | None, typer.Option("--voice", help="vi, vi-vn-x-central, vi-vn-x-south")] = None,
     volume: VolumeOption = None,
+    override: OverrideOption = "",
     config: ConfigOption = CONFIG,
     as_json: JsonOption = False,
 ) -> None:
     if not text.strip():
         raise Failure(t("there is nothing to say: the text is empty"), USAGE)
     order = {"text": text, "to": _wanted(to), "voice": voice, "volume": volume, "by": getpass.getuser()}
+    order["override"] = override
     _order(config, "say", order, as_json)
 
 
@@ -35,12 +40,14 @@ def play(
     file: Annotated[Path, typer.Argument(metavar="FILE", help=t("An audio file: WAV, MP3, OGG, Opus, FLAC, M4A."))],
     to: ToOption = None,
     volume: VolumeOption = None,
+    override: OverrideOption = "",
     config: ConfigOption = CONFIG,
     as_json: JsonOption = False,
 ) -> None:
     if not file.is_file():
         raise Failure(t("{file} is not a file", file=file), USAGE)
     order = {"path": str(file.resolve()), "to": _wanted(to), "volume": volume, "by": getpass.getuser()}
+    order["override"] = override
     _order(config, "play", order, as_json)
 
 

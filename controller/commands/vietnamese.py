@@ -64,13 +64,22 @@ CATALOGUE: Mapping[str, str] = {
     "What to say, in Vietnamese with its diacritics.": "Nội dung cần đọc, tiếng Việt có dấu.",
     "An audio file: WAV, MP3, OGG, Opus, FLAC, M4A.": "Tệp âm thanh: WAV, MP3, OGG, Opus, FLAC, M4A.",
     "Volume, 0 to 100.": "Âm lượng, từ 0 đến 100.",
+    "Why it must be in quiet hours; the reason is kept.": "Vì sao phải phát trong giờ yên tĩnh; lý do được lưu lại.",
     "A local day; today if not given.": "Một ngày; mặc định là hôm nay.",
     "A line for every node.": "Một dòng cho mỗi cụm loa.",
     "As loa log shows it: broadcast@time.": "Mã lần phát như trong loa log: chương-trình@giờ.",
     "First local day, as 2026-11-25; now if not given.": "Ngày đầu tiên, như 2026-11-25; mặc định là từ bây giờ.",
     "How many days.": "Số ngày.",
     "What this node plays only.": "Chỉ những gì cụm loa này phát.",
-    "table for people, json for programs.": "table cho người đọc, json cho chương trình.",
+    "table for people, json for programs, csv for spreadsheets, ics for calendars.": (
+        "table cho người đọc, json cho chương trình, csv cho bảng tính, ics cho lịch."
+    ),
+    "Instead, what DIR would change of what the nodes hold now.": (
+        "Thay vào đó: DIR sẽ làm thay đổi gì so với lịch các cụm loa đang giữ."
+    ),
+    "To: {names} ({count} nodes)": "Nơi phát: {names} ({count} cụm loa)",
+    "Except: {names}": "Trừ: {names}",
+    "Skipped: {reason}": "Bỏ qua: {reason}",
     "Closed ones of the last 30 days too.": "Kể cả sự cố đã đóng trong 30 ngày qua.",
     "Number of the incident, see loa incidents.": "Số của sự cố, xem loa incidents.",
     "Who says so; you, if not given.": "Người báo; mặc định là bạn.",

@@ -9,6 +9,7 @@ from pathlib import PurePath
 from typing import Any
 
 from broadcasts.arbitration import rank
+from broadcasts.guards import Guards, quiet_at
 from broadcasts.model import (
     Chime,
     File,
@@ -47,27 +48,46 @@ class Orders:
         self._dispatch = dispatch
 
     async def say(
-        self, text: str, to: Sequence[str], voice: str = "", volume: int | None = None, by: str = "?"
+        self,
+        text: str,
+        to: Sequence[str],
+        voice: str = "",
+        volume: int | None = None,
+        by: str = "?",
+        override: str = "",
     ) -> dict[str, Any]:
-        """Speak `text` now. ValueError (unknown target), AudioRefused."""
+        """Speak `text` now; in quiet hours with `override`, a reason. ValueError (target, hour), AudioRefused."""
         words = Say(text, voice or self._scheduling.settings.site.studio.voice)
-        return await self._now("say", _title(text), (Chime("open"), words), to, volume, by)
+        return await self._now("say", _title(text), (Chime("open"), words), to, volume, by, override)
 
-    async def play(self, path: str, to: Sequence[str], volume: int | None = None, by: str = "?") -> dict[str, Any]:
-        """Play an audio file of this machine now; `path` is absolute. ValueError (path, target), AudioRefused."""
+    async def play(
+        self, path: str, to: Sequence[str], volume: int | None = None, by: str = "?", override: str = ""
+    ) -> dict[str, Any]:
+        """Play an audio file of this machine now; `path` is absolute. `override` and errors as of `say`."""
         if not PurePath(path).is_absolute():
             raise ValueError(f"not an absolute path: {path!r}")
-        return await self._now("play", PurePath(path).name, (File(path),), to, volume, by)
+        return await self._now("play", PurePath(path).name, (File(path),), to, volume, by, override)
 
     async def _now(
-        self, kind: str, title: str, items: tuple[Item, ...], to: Sequence[str], volume: int | None, by: str
+        self,
+        kind: str,
+        title: str,
+        items: tuple[Item, ...],
+        to: Sequence[str],
+        volume: int | None,
+        by: str,
+        override: str,
     ) -> dict[str, Any]:
         nodes = self._targets(to)
         rendered = await self._library.render(items)
 
         async def order() -> Occurrence:
             one = self._order_of_the_moment(kind, title, rendered, nodes, volume)
-            await self._keep(one, by, f"{kind} to {', '.join(to)}: {title}")
+            passed = self._quiet_hours(one)
+            if passed and not override.strip():
+                raise ValueError(f"{passed}; if it must be now, give a reason: --override REASON")
+            why = f" ({passed}; overridden: {override.strip()})" if passed else ""
+            await self._keep(one, by, f"{kind} to {', '.join(to)}: {title}{why}")
             return one
 
         one = await self._scheduling.amend(f"{kind} ordered by {by}", order)
@@ -78,6 +98,18 @@ class Orders:
             "nodes": list(nodes),
             "warnings": list(rendered.warnings),
         }
+
+    def _quiet_hours(self, one: Occurrence) -> str:
+        """Which quiet hours `one` falls into; empty if into none."""
+        settings = self._scheduling.settings
+        ends: dict[Guards, datetime | None] = {}
+        for node in one.nodes:
+            guards = settings.guards_of(node)
+            if guards not in ends:
+                ends[guards] = quiet_at(guards, settings.site.zone, one.start, one.end)
+            if end := ends[guards]:
+                return f"there are quiet hours on {node} until {end.astimezone(settings.site.zone):%H:%M}"
+        return ""
 
     def _order_of_the_moment(
         self, kind: str, title: str, rendered: Rendered, nodes: tuple[str, ...], volume: int | None

@@ -29,6 +29,8 @@ DATABASE_S = 2.0
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 Targets = Annotated[list[Name], Field(min_length=1, max_length=1000)]
 Volume = Annotated[int, Field(ge=0, le=100)]
+Reason = Annotated[str, Field(max_length=200)]
+"""Why an order passes quiet hours."""
 
 R = TypeVar("R")
 
@@ -45,12 +47,14 @@ class SayOrder(Order):
     to: Targets
     voice: str = ""
     volume: Volume | None = None
+    override: Reason = ""
 
 
 class PlayOrder(Order):
     path: Annotated[str, Field(min_length=1, max_length=1000)]
     to: Targets
     volume: Volume | None = None
+    override: Reason = ""
 
 
 class StopOrder(Order):
@@ -155,11 +159,11 @@ def _ordering(app: Controller, token: str) -> APIRouter:
 
     @routes.post("/say")
     async def say(order: SayOrder) -> Plain:
-        return await _taken(app.orders.say(order.text, order.to, order.voice, order.volume, order.by))
+        return await _taken(app.orders.say(order.text, order.to, order.voice, order.volume, order.by, order.override))
 
     @routes.post("/play")
     async def play(order: PlayOrder) -> Plain:
-        return await _taken(app.orders.play(order.path, order.to, order.volume, order.by))
+        return await _taken(app.orders.play(order.path, order.to, order.volume, order.by, order.override))
 
     @routes.post("/stop")
     async def stop(order: StopOrder) -> Plain:

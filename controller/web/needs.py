@@ -27,10 +27,12 @@ class Orders(Protocol):
     """Orders of the moment. ValueError (AudioRefused too) says why one cannot be carried out."""
 
     def say(
-        self, text: str, to: Sequence[str], voice: str, volume: int | None, by: str
+        self, text: str, to: Sequence[str], voice: str, volume: int | None, by: str, override: str
     ) -> Awaitable[dict[str, Any]]: ...
 
-    def play(self, path: str, to: Sequence[str], volume: int | None, by: str) -> Awaitable[dict[str, Any]]: ...
+    def play(
+        self, path: str, to: Sequence[str], volume: int | None, by: str, override: str
+    ) -> Awaitable[dict[str, Any]]: ...
 
     def stop_air(self, to: Sequence[str], by: str) -> Awaitable[dict[str, Any]]: ...
 

@@ -329,3 +329,64 @@ async def test_a_configuration_that_could_not_be_planned_is_taken_when_it_is_sav
 
 async def _refuses(work: object) -> None:
     raise StoreError("the disk is full")
+
+
+# --- conflicts and guards ----------------------------------------------------------------------------------------
+
+NIGHT = replace(NEWS, id="dem", at=(time(22, 30),), place="config/broadcasts.yaml:9:5", allow_conflict=False)
+
+
+async def audit(house: House, what: str) -> list[str]:
+    rows = await house.store.transact(lambda tx: tx.audits(what=[what]))
+    return [row.detail for row in rows]
+
+
+async def test_an_edit_that_would_sound_at_night_is_refused_with_a_time_that_fits_and_changes_nothing(
+    house: House,
+) -> None:
+    with pytest.raises(ConfigRefused):
+        await house.edited(NEWS, NIGHT)
+    (problem,) = house.scheduling.problems
+    assert problem.startswith("config/broadcasts.yaml:9:5: broadcast 'dem': dem@2026-11-23T22:30 sounds from 22:30")
+    assert problem.endswith("the nearest time that fits on 2026-11-23 is 20:59")
+    assert house.holds("na-meo-01")[0] == TODAY
+
+
+async def test_two_of_one_rank_at_one_time_are_refused_with_both_names(house: House) -> None:
+    with pytest.raises(ConfigRefused, match=r"b@2026-11-23T10:00 conflicts with a@2026-11-23T10:00, .* on na-meo-01"):
+        await house.edited(*(replace(NEWS, id=id, at=(time(10, 0),), allow_conflict=False) for id in ("a", "b")))
+
+
+async def test_a_start_leaves_out_what_breaks_a_guard_and_says_so() -> None:
+    house = await House.opened(NEWS, NIGHT)
+    assert {id.partition("@")[0] for id in house.holds("na-meo-01")} == {"ban-tin"}
+    assert ["quiet hours" in one for one in house.scheduling.problems] == [True]
+    await house.store.close()
+
+
+async def test_a_guard_is_passed_with_a_reason_that_is_kept(house: House) -> None:
+    await house.edited(NEWS, replace(NIGHT, override=(("quiet-hours", "Đêm giao thừa"),)))
+    assert "dem@2026-11-23T22:30" in house.holds("na-meo-01")
+    assert await audit(house, "guard overridden") == ["dem: quiet-hours: Đêm giao thừa"]
+
+
+async def test_a_day_that_comes_into_sight_with_a_conflict_is_told_and_cancels_nothing(house: House) -> None:
+    once = datetime(2026, 12, 23, 10, 0, tzinfo=UTC)  # beyond the 30 days that were looked at
+    late = replace(NEWS, id="mot-lan", at=(), once=(once,), allow_conflict=False)
+    await house.edited(replace(NEWS, allow_conflict=False), late)
+    assert house.scheduling.warnings == ()
+    await house.clock.advance(86_400)
+    await house.timer.run_due()
+    assert ["conflicts with" in one for one in house.scheduling.warnings] == [True]
+    assert "ban-tin@2026-11-24T17:00" in house.holds("na-meo-01")
+
+
+async def test_at_night_an_order_of_the_moment_needs_a_reason(house: House) -> None:
+    await house.clock.advance(14 * 3600)  # 22:00
+    with pytest.raises(ValueError, match="quiet hours on na-meo-01 until 05:00; if it must be now, give a reason"):
+        await house.orders.say("Chào.", ["na-meo"])
+    order = await house.orders.say("Lũ về.", ["na-meo"], by="an", override="nước lên")
+    assert order["occurrence"] in house.holds("na-meo-01")
+    (kept,) = await audit(house, "now")
+    assert kept.startswith("say to na-meo: Lũ về. (there are quiet hours")
+    assert kept.endswith("overridden: nước lên)")
