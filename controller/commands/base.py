@@ -251,6 +251,12 @@ def controller(config: Path) -> Controller:
 
 def ask(config: Path, path: str, offline: Callable[[Reporting], Awaitable[Any]], **params: Any) -> tuple[Any, ZoneInfo]:
     """The answer of the running controller, or of its database when none runs; and the site's zone."""
+def recorded(settings: Settings) -> bool:
+    """Whether there is a database yet."""
+    url = settings.site.store_url
+    return not url.startswith("sqlite:///") or Path(url.removeprefix("sqlite:///")).exists()
+
+
     found = running(config)
     if found is not None:
         return found.get(path, **params), found.zone
@@ -263,7 +269,7 @@ def read_store(settings: Settings, question: Callable[[Reporting], Awaitable[Any
     from controller.adapters.clock import SystemClock
     from controller.services.reporting import Reporting
 
-    if settings.site.store_url.startswith("sqlite:///") and not Path(settings.site.store_url[10:]).exists():
+    if not recorded(settings):
         raise Failure(t("nothing is recorded yet: {place} is not there", place=settings.site.store_url))
 
     async def answer(store: SqlStore) -> Any:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
 
 import typer
@@ -10,6 +13,11 @@ import typer
 from controller.commands import base
 from controller.commands.base import CONFIG, ConfigOption, JsonOption
 from controller.commands.words import pick, t
+
+if TYPE_CHECKING:
+    from broadcasts.model import Occurrence
+    from broadcasts.timeline import Ready
+    from controller.domain.site import Settings
 
 SHOWN = 40
 """Airings of each kind that a terminal shows; --json has all of them."""
@@ -40,6 +48,45 @@ def _print_changes(data: Any, zone: ZoneInfo) -> None:
         for problem in each["problems"][:SHOWN]:
             base.console().print(f"  {base.plain(problem)}")
         print_difference(each, zone)
+
+
+def preview(config: Path, settings: Settings, ready: Sequence[Ready], as_json: bool) -> bool:
+    """Show what `settings` would change of what the nodes of `config` hold; whether it is anything."""
+    found = difference(config, settings, ready)
+    base.show(found, as_json, lambda data: _print_preview(data, settings.site.zone))
+    return any(found["counts"].values())
+
+
+def _print_preview(data: Any, zone: ZoneInfo) -> None:
+    base.console().print(summary(data))
+    print_difference(data, zone)
+
+
+def difference(config: Path, settings: Settings, ready: Sequence[Ready]) -> dict[str, Any]:
+    """What nodes would play otherwise if `settings` took effect now, as plain data."""
+    from broadcasts.difference import compare
+    from broadcasts.recurrence import midnight_after
+    from broadcasts.timeline import occurrences
+    from controller.services import changelog
+
+    now = datetime.now(UTC)
+    site = settings.site
+    window = (now, midnight_after(now, site.zone, site.horizon_days))
+    wanted = occurrences(ready, site.zone, now - timedelta(days=1), window[1], settings.calendar)
+    return changelog.plain(compare(_held(config), wanted, window, site.zone), settings.broadcasts)
+
+
+def _held(config: Path) -> tuple[Occurrence, ...]:
+    """What the nodes are to hold, from the running controller or its database."""
+    import msgspec
+
+    from broadcasts.model import Occurrence
+
+    found = base.running(config)
+    if found is not None:
+        return msgspec.convert(found.get("plan"), tuple[Occurrence, ...], strict=False)
+    settings = base.load_settings(config)
+    return tuple(base.read_store(settings, lambda reporting: reporting.plan())) if base.recorded(settings) else ()
 
 
 def summary(difference: Any) -> str:

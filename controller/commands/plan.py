@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from controller.commands import base
+from controller.commands import base, changes
 from controller.commands.base import CONFIG, ConfigOption, Failure, FolderArgument, JsonOption
 from controller.commands.words import t
 
@@ -31,6 +31,8 @@ AUDIO_FOLDER = "audio"
 class Format(StrEnum):
     TABLE = "table"
     JSON = "json"
+    CSV = "csv"
+    ICS = "ics"
 
 
 FromOption = Annotated[
@@ -38,7 +40,13 @@ FromOption = Annotated[
 ]
 DaysOption = Annotated[int, typer.Option("--days", min=1, max=366, help=t("How many days."))]
 NodeOption = Annotated[str | None, typer.Option("--node", metavar="NODE", help=t("What this node plays only."))]
-FormatOption = Annotated[Format, typer.Option("--format", help=t("table for people, json for programs."))]
+FormatOption = Annotated[
+    Format,
+    typer.Option("--format", help=t("table for people, json for programs, csv for spreadsheets, ics for calendars.")),
+]
+DiffOption = Annotated[
+    bool, typer.Option("--diff", help=t("Instead, what DIR would change of what the nodes hold now."))
+]
 
 
 @dataclass(frozen=True)
@@ -83,6 +91,7 @@ def plan(
     days: DaysOption = 7,
     node: NodeOption = None,
     form: FormatOption = Format.TABLE,
+    diff: DiffOption = False,
     config: ConfigOption = CONFIG,
     as_json: JsonOption = False,
 ) -> None:
@@ -95,18 +104,32 @@ def plan(
         raise Failure(t("unknown node '{node}'", node=node))
     start, end = _window(first, days, settings)
     rendering = render(settings)
+    if diff:
+        changes.preview(config, settings, rendering.ready, as_json or form is Format.JSON)
+        return
     window = (settings.site.zone, start, end, settings.calendar)
     found = acceptance.look(rendering.ready, settings, start, end)
     rows = [_row(one, settings, _notes(found, one.id, node)) for one in occurrences(rendering.ready, *window)]
     rows += [_skipped_row(one, settings) for one in left_out(settings.broadcasts.values(), *window)]
     rows = sorted((row for row in rows if node is None or node in row["nodes"]), key=_by_start)
-    base.show(rows, as_json or form is Format.JSON, _print_plan)
+    _print(rows, Format.JSON if as_json else form, settings)
     forbidden = lines(found.refusals, settings.broadcasts)
     base.complain(*rendering.refused, *forbidden)
     if rendering.refused:
         raise Failure(t("{count} broadcast(s) are left out: their audio is refused", count=len(rendering.refused)))
     if forbidden:
         raise Failure(t("{count} problem(s) in {folder}", count=len(forbidden), folder=folder or config))
+
+
+def _print(rows: list[dict[str, Any]], form: Format, settings: Settings) -> None:
+    from controller.commands import planfiles
+
+    if form is Format.CSV:
+        typer.echo(planfiles.as_csv(rows), nl=False)
+    elif form is Format.ICS:
+        typer.echo(planfiles.as_ical(rows, settings, datetime.now(UTC)), nl=False)
+    else:
+        base.show(rows, form is Format.JSON, _print_plan)
 
 
 def _notes(found: Review, occurrence: str, node: str | None) -> list[dict[str, Any]]:

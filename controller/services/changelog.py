@@ -53,9 +53,11 @@ def named(difference: Difference) -> dict[str, list[str]]:
     return {kind: [one.id for one in getattr(difference, kind)[:20]] for kind in KINDS}
 
 
-def plain(difference: Difference) -> dict[str, Any]:
-    """`difference` as plain data, every kind of it, and how many there are of each."""
-    return _plain(Kept(difference.counts, difference))
+def plain(difference: Difference, broadcasts: Mapping[str, Broadcast] | None = None) -> dict[str, Any]:
+    """`difference` as plain data, every kind of it, and how many there are of each; with places if `broadcasts` are
+    given."""
+    places = {id: one.place for id, one in (broadcasts or {}).items()}
+    return _plain(Kept(difference.counts, difference, places))
 
 
 NOTHING = Kept(dict.fromkeys(KINDS, 0), Difference())

@@ -140,10 +140,14 @@ class Reporting:
         return await self._read(lambda reader: reader.changes(limit))
 
     async def plan(self) -> tuple[Occurrence, ...]:
-        """What the nodes are to hold, as the running controller or its database has it."""
+        """What the rules let nodes hold, as the running controller or its database has it; no orders of the moment."""
+        now = self._clock.now()
+        ordered = {row.id for row in await self._store.read(lambda tx: tx.now_rows(now))}
         if self._scheduling is not None:
-            return self._scheduling.planned
-        return held_by(await self._store.read(lambda tx: documents(tx.desired())))
+            held = self._scheduling.planned
+        else:
+            held = held_by(await self._store.read(lambda tx: documents(tx.desired())))
+        return tuple(one for one in held if one.id not in ordered)
 
     async def air(self) -> Plain:
         """What is on air now, and the next 24 hours."""
