@@ -114,6 +114,17 @@ async def test_an_edit_never_airs_again_what_has_aired(house: House) -> None:
     assert (await house.states(TODAY))["na-meo-01"] == "completed"
 
 
+async def test_taking_a_broadcast_out_rewrites_nothing_that_is_over(house: House) -> None:
+    await house.clock.advance(9 * 3600 + 60)
+    await house.edited()
+    row = await house.store.transact(lambda tx: tx.occurrence(TODAY))
+    assert row is not None
+    assert row.cancelled_at is None
+    tomorrow = await house.store.transact(lambda tx: tx.occurrence("ban-tin@2026-11-24T17:00"))
+    assert tomorrow is not None
+    assert tomorrow.cancelled_at is not None
+
+
 async def test_the_past_is_not_planned_when_a_broadcast_is_new(house: House) -> None:
     morning = replace(NEWS, id="sang", at=(time(5, 30),))
     await house.edited(NEWS, morning)
