@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from pathlib import Path
 
 from watchfiles import Change, DefaultFilter, awatch
@@ -10,6 +11,8 @@ from watchfiles import Change, DefaultFilter, awatch
 STEP_MS = 50
 SETTLE_MS = 400
 """Editors write a file in several steps; a change counts when this long nothing more came."""
+LOOK_MS = 500
+"""How often it is made sure that the folder is still the one that is watched."""
 
 
 class _Operators(DefaultFilter):
@@ -20,10 +23,41 @@ class _Operators(DefaultFilter):
 
 
 def edits(folder: Path) -> Callable[[], AsyncIterator[None]]:
-    """A source of one notice per burst of changes anywhere below `folder`."""
+    """A source of one notice per burst of changes anywhere below `folder`, whatever folder that is by then: who
+    renames another one into its place, or turns a link, changes everything at once."""
 
     async def notices() -> AsyncIterator[None]:
-        async for _ in awatch(folder, step=STEP_MS, debounce=SETTLE_MS, watch_filter=_Operators()):
-            yield None
+        another = False
+        while True:
+            watched = _identity(folder)
+            async with aclosing(_changes(folder)) as changes:
+                async for changed in changes:
+                    if changed or another:  # told only now that it is watched: no edit is missed in between
+                        another = False
+                        yield None
+                    if another := _identity(folder) not in (watched, None):
+                        break  # what was watched lies elsewhere now
 
     return notices
+
+
+async def _changes(folder: Path) -> AsyncGenerator[bool, None]:
+    """Whether anything changed, at every change and every LOOK_MS."""
+    found = awatch(
+        folder,
+        step=STEP_MS,
+        debounce=SETTLE_MS,
+        watch_filter=_Operators(),
+        rust_timeout=LOOK_MS,
+        yield_on_timeout=True,
+    )
+    async for changes in found:
+        yield bool(changes)
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    try:
+        stat = folder.stat()
+    except OSError:
+        return None  # between two renames there is none
+    return stat.st_dev, stat.st_ino
