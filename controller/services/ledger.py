@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -259,13 +259,18 @@ def record_plan(
 def _plan_deliveries(
     tx: Tx, wanted: Sequence[Occurrence], stopped: Collection[tuple[str, str]], now: datetime, reason: str
 ) -> None:
+    """An edit says nothing of what is over: it neither takes it back nor was it meant for a node that is new."""
     target = {(one.id, node) for one in wanted for node in one.nodes} - set(stopped)
+    ended = {one.id for one in wanted if one.end <= now}
+    over = {one.id for one in wanted if one.end + timedelta(seconds=one.playlist.if_late.within_s) <= now}
     known = {(row.occurrence, row.node): row for row in tx.deliveries_of([one.id for one in wanted])}
-    fresh = [Delivery(id, node, DeliveryState.PLANNED, now) for id, node in sorted(target - known.keys())]
+    fresh = [
+        Delivery(id, node, DeliveryState.PLANNED, now) for id, node in sorted(target - known.keys()) if id not in over
+    ]
     _write(tx, fresh)
-    again = [row for key, row in known.items() if key in target and row.state is DeliveryState.CANCELLED]
-    _move(tx, again, Event.PLANNED_AGAIN, now)
-    gone = [row for key, row in known.items() if key not in target]
+    back = [row for key, row in known.items() if key in target and row.state is DeliveryState.CANCELLED]
+    _move(tx, [row for row in back if row.occurrence not in over], Event.PLANNED_AGAIN, now)
+    gone = [row for key, row in known.items() if key not in target and (row.occurrence not in ended or key in stopped)]
     _move(tx, gone, Event.CANCELLED, now, lambda row: _why_gone(row, stopped, reason))
 
 

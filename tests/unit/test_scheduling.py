@@ -215,6 +215,18 @@ async def test_a_node_that_died_on_air_while_nobody_looked_is_not_on_air_for_eve
     assert (await again.states(TODAY))["na-meo-01"] == "unknown"
 
 
+async def test_an_edit_says_nothing_of_an_airing_that_is_over(house: House) -> None:
+    """It was meant for these nodes, and what became of it there stays as it is known."""
+    before = replace(NEWS, exclude=("son-thuy-01",))
+    await house.edited(before)
+    await house.clock.advance(9 * 3600 + 900)
+    await house.timer.run_due()
+    over = {"na-meo-01": "unknown", "na-meo-02": "unknown", "son-thuy-01": "cancelled"}
+    assert await house.states(TODAY) == over
+    await house.edited(replace(NEWS, exclude=("na-meo-02",)))
+    assert await house.states(TODAY) == over
+
+
 async def test_a_journal_that_comes_twice_counts_once(house: House) -> None:
     entry = word(1, "started", START + timedelta(hours=9), late_ms=1)
     first = await house.ledger.take([("na-meo-01", entry)])
