@@ -110,11 +110,13 @@ def build(
     key: SigningKey,
     load: Callable[[], Settings],
     edits: Callable[[], AsyncIterator[None]] | None = None,
+    name: str = "",
 ) -> App:
-    """Wire the controller. `load` reads the configuration anew (ConfigRefused), `edits` tells when to."""
+    """Wire the controller. `load` reads the configuration anew (ConfigRefused), `edits` tells when to. `name` is what
+    it calls itself at the broker; the site's id, if empty."""
     changes = Changes()
     sounds = Sounds(library)
-    dispatch = Dispatch(settings, store=store, bus=bus, clock=clock, key=key, sounds=sounds.on_nodes)
+    dispatch = Dispatch(settings, store=store, bus=bus, clock=clock, key=key, sounds=sounds.on_nodes, name=name)
     ledger = Ledger(
         store=store, clock=clock, changes=changes, wanted=dispatch.wanted, version=dispatch.version, also=record_answers
     )

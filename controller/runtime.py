@@ -304,6 +304,7 @@ class _Controller:
             key=self._key,
             load=self._load,
             edits=edits(folder),
+            name=self._name,
         )
 
     def _standby(self) -> App:
@@ -321,14 +322,19 @@ class _Controller:
         )
         return replace(app, reporting=Reporting(self._settings, store=self._store, clock=self._clock, standby=True))
 
+    @property
+    def _name(self) -> str:
+        """What nodes and people see this controller called at the broker. One each: a will that comes late, of one
+        that was stopped, must not speak for the other."""
+        return self._instance.file(self._settings.site.id)
+
     def _bus(self, epoch: int) -> MqttBus:
-        site, mqtt = self._settings.site, self._mqtt
+        mqtt = self._mqtt
         gone = ControllerStatus(online=False, epoch=epoch, at=self._clock.now())
-        will = Will(Topics(mqtt.root).controller_status(site.id), encode(gone))
-        name = mqtt.username or self._instance.file(f"loa-{site.id}")
+        will = Will(Topics(mqtt.root).controller_status(self._name), encode(gone))
         return MqttBus(
             mqtt,
-            client_id=name,
+            client_id=mqtt.username or f"loa-{self._name}",
             subscribe=Topics(mqtt.root).all_up,
             clock=self._clock,
             will=will,

@@ -227,6 +227,8 @@ class MqttBus:
             self._client.disconnect()
             self._client.loop_write()
         self._up = False
+        if (connection := self._client.socket()) is not None:
+            connection.close()
         self._fail_all("stopping")
         self._wake_r.close()
         self._wake_w.close()

@@ -65,8 +65,10 @@ class Dispatch:
         clock: Clock,
         key: SigningKey,
         sounds: Callable[[], tuple[EmergencySound, ...]] = tuple,
+        name: str = "",
     ) -> None:
         self._settings = settings
+        self._name = name
         self._sounds = sounds
         self._store = store
         self._bus = bus
@@ -165,7 +167,8 @@ class Dispatch:
 
     async def _say_status(self, *, online: bool) -> None:
         status = ControllerStatus(online=online, epoch=self.epoch, at=self._clock.now())
-        await self._bus.publish(self._topics.controller_status(self._settings.site.id), encode(status), retain=True)
+        topic = self._topics.controller_status(self._name or self._settings.site.id)
+        await self._bus.publish(topic, encode(status), retain=True)
 
     async def on_held(self, node: str, held: tuple[int, int], *, fresh_connect: bool = False) -> list[str]:
         """`node` reports what it holds: send what it lacks, but no oftener than it can answer."""

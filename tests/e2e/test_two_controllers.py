@@ -14,6 +14,7 @@ import yaml
 
 from controller.adapters.broker import READERS, Broker, free_port
 from controller.adapters.credentials import hash_password
+from controller.commands.base import running
 from tests.e2e.kills import District, Programme, Recorder, account_now, settled
 from tests.e2e.network import PASSWORD
 from tests.e2e.nursery import Nursery
@@ -87,6 +88,9 @@ async def test_the_other_leads_when_the_leader_is_stopped_or_killed_and_no_node_
         pair.signal("a", signal.SIGSTOP)
         await pair.leads("b")
         second = await pair.epoch()
+        asked = running(pair.config)
+        assert asked is not None
+        assert asked.url.endswith(f":{pair.ports['b']}"), "the command line asks the one that leads"
         pair.signal("a", signal.SIGCONT)
         await pair.stands_by("a", leader="b")
         await _refuses_orders(pair, "a", leader="b")

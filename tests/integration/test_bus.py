@@ -39,9 +39,9 @@ async def broker(tmp_path: Path) -> AsyncIterator[Broker]:
 class Heard:
     """A bus that runs, and what came over it."""
 
-    def __init__(self, broker: Broker, user: str, subscribe: str, will: Will | None = None) -> None:
+    def __init__(self, broker: Broker, user: str, subscribe: str, **more: Any) -> None:
         access = Mqtt(host=broker.host, port=broker.port, username=user, password="secret")
-        self.bus = MqttBus(access, client_id=user, subscribe=subscribe, clock=SystemClock(), will=will)
+        self.bus = MqttBus(access, client_id=user, subscribe=subscribe, clock=SystemClock(), **more)
         self.events: list[BusEvent] = []
         self._news = asyncio.Event()
 
@@ -70,8 +70,8 @@ class Heard:
         await self.until(lambda event: isinstance(event, BusUp))
 
 
-def controller(broker: Broker, will: Will | None = None) -> Heard:
-    return Heard(broker, CONTROLLER, "loa/v1/up/#", will)
+def controller(broker: Broker, **more: Any) -> Heard:
+    return Heard(broker, CONTROLLER, "loa/v1/up/#", **more)
 
 
 def node(broker: Broker) -> Heard:
@@ -162,7 +162,7 @@ async def test_the_will_tells_when_the_controller_is_gone_without_a_word(broker:
     topic = "loa/v1/dn/na-meo-01/will"
     async with node(broker) as theirs:
         await theirs.up()
-        async with controller(broker, Will(topic, b"gone")) as ours:
+        async with controller(broker, will=Will(topic, b"gone")) as ours:
             await ours.up()
             connection = ours.bus._client.socket()
             assert connection is not None
@@ -247,3 +247,17 @@ def certificate(folder: Path) -> Path:
     path = folder / "localhost.pem"
     path.write_bytes(made.public_bytes(pem) + private)
     return path
+
+
+async def test_who_may_not_publish_is_asked_at_the_last_moment_for_every_message(broker: Broker) -> None:
+    """A controller that was stopped for long must not send what it was about to send when it was stopped."""
+    allowed = iter([*[""] * 30, *["does not lead"] * 30])
+    async with controller(broker, refusal=lambda: next(allowed)) as ours, node(broker) as theirs:
+        await ours.up()
+        await theirs.up()
+        topic = "loa/v1/dn/na-meo-01/command"
+        outcomes = await asyncio.gather(*(ours.bus.publish(topic, str(n).encode()) for n in range(60)))
+        await theirs.until(lambda event: isinstance(event, Received) and event.payload == b"29")
+        came = [event.payload for event in theirs.events if isinstance(event, Received)]
+    assert came == [str(n).encode() for n in range(30)]
+    assert outcomes == [""] * 30 + ["does not lead"] * 30

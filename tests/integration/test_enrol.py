@@ -170,6 +170,13 @@ def test_a_second_controller_on_the_same_data_is_refused(site: Site) -> None:
     assert ended.stderr == f"loa: a controller runs on {site.data} already\n"
 
 
+def test_several_controllers_with_one_managed_broker_are_refused(site: Site) -> None:
+    ended = site.loa("run", "--instance", "b")
+    assert ended.returncode == 1
+    assert "several controllers need a broker that runs on its own" in ended.stderr
+    assert site.loa("run", "--instance", "Máy B").stderr.startswith("loa: 'Máy B' is no name")
+
+
 @pytest.mark.usefixtures("running")
 def test_the_command_line_asks_the_running_controller(site: Site) -> None:
     status = json.loads(site.loa("status", "--json").stdout)
