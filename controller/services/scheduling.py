@@ -256,7 +256,8 @@ class Scheduling:
 
     async def _commit_plan(self, reason: str, now: datetime, by: str) -> tuple[_Plan, tuple[Occurrence, ...]]:
         """What changed, and everything that nodes are to hold."""
-        window = (now - self._lookback(), midnight_after(now, self.settings.site.zone, self.settings.site.horizon_days))
+        end = midnight_after(now, self.settings.site.zone, self.settings.site.horizon_days)
+        window = (self._first_needed(now), end)
         found = await self._store.read(lambda tx: _Found.by(tx, window, now))
         wanted = self._wanted(found, window, now)
         held = tuple(one for one in wanted if still_needed(one.playlist, now))
@@ -291,14 +292,20 @@ class Scheduling:
     def _wanted(self, found: _Found, window: tuple[datetime, datetime], now: datetime) -> tuple[Occurrence, ...]:
         """What should be in the ledger: what the rules say, and what was ordered; nothing that never could begin."""
         planned = occurrences(self._ready, self.settings.site.zone, *window, self.settings.calendar)
-        both = (*planned, *found.ordered.values())
+        on_nodes = {one.id: one for one in held_by(self._dispatch.documents())}
+        fresh = (_as_begun(one, on_nodes.get(one.id), now) for one in planned)
+        # What was refused at our start was good when the nodes got it: they keep it until it is mended or removed.
+        left_out = self.settings.broadcasts.keys() - {item.broadcast.id for item in self._ready}
+        kept = (one for one in on_nodes.values() if one.broadcast in left_out)
+        both = (*fresh, *kept, *found.ordered.values())
         return tuple(one for one in both if one.id in found.known or _can_still_sound(one.playlist, now))
 
-    def _lookback(self) -> timedelta:
-        """How far back an airing may have begun that a node still has to do with."""
+    def _first_needed(self, now: datetime) -> datetime:
+        """The earliest start of an airing that a node may still have to do with, as it is planned or as it is held."""
         longest = max((item.rendered.duration_ms for item in self._ready), default=0)
         latest = max((item.broadcast.if_late.within_s for item in self._ready), default=0)
-        return timedelta(milliseconds=longest, seconds=latest) + KEEP_AFTER_END
+        held = (one.start for one in held_by(self._dispatch.documents()) if still_needed(one.playlist, now))
+        return min((now - timedelta(milliseconds=longest, seconds=latest) - KEEP_AFTER_END, *held))
 
     def _arm(self, now: datetime) -> None:
         for one in self._planned:
@@ -376,6 +383,11 @@ def definition_of(one: Occurrence) -> str:
 def occurrence_of(row: NowRow) -> Occurrence:
     kept = msgspec.json.decode(row.definition, type=_NowDefinition)
     return of_playlist(kept.playlist, kept.nodes)
+
+
+def _as_begun(planned: Occurrence, held: Occurrence | None, now: datetime) -> Occurrence:
+    """An airing that has begun goes on as the nodes hold it, whatever an edit made of its content or its length."""
+    return of_playlist(held.playlist, planned.nodes) if held and held.start <= now else planned
 
 
 def _can_still_sound(playlist: Playlist, now: datetime) -> bool:

@@ -413,3 +413,21 @@ async def test_at_night_an_order_of_the_moment_needs_a_reason(house: House) -> N
     (kept,) = await audit(house, "now")
     assert kept.startswith("say to na-meo: Lũ về. (there are quiet hours")
     assert kept.endswith("overridden: nước lên)")
+
+
+async def test_a_restart_with_audio_that_has_gone_bad_takes_nothing_off_the_nodes(house: House) -> None:
+    again = await house.restarted()
+    again.library.refused.add(NEWS.play[0])
+    await again.started()
+    assert again.scheduling.problems == ("b:3: broadcast 'ban-tin': silent",)
+    assert TODAY in [one.id for one in again.dispatch.wanted("na-meo-01")]
+    assert set((await again.states(TODAY)).values()) == {"published"}
+
+
+async def test_an_edit_of_what_sounds_lets_it_go_on_as_it_began(house: House) -> None:
+    await house.clock.advance(9 * 3600 + 5)
+    sounding = house.documents("na-meo-01")[-1].playlists[0]
+    await house.edited(replace(NEWS, play=(Say("Chào bà con, tin đã sửa."),), if_late=IfLate(LateAction.DROP, 1)))
+    held = house.documents("na-meo-01")[-1].playlists
+    assert held[0] == sounding
+    assert held[1].tracks != sounding.tracks, "tomorrow it is the new one"
