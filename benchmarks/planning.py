@@ -9,6 +9,7 @@ import gc
 import time
 import tracemalloc
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from datetime import time as time_of_day
 from random import Random
@@ -29,43 +30,68 @@ LIMIT_S = {1000: 1.0, 10_000: 10.0}
 ROUNDS = 3
 
 
-def district() -> list[tuple[str, ...]]:
-    """Target lists: each hamlet, each commune, everywhere."""
-    hamlets: dict[tuple[int, int], list[str]] = {}
+FIRST_MINUTE, LAST_MINUTE = 5 * 60 + 30, 20 * 60 + 30
+
+
+@dataclass(frozen=True)
+class Area:
+    """A hamlet, a commune or all: its nodes, and the hamlets whose minutes it takes."""
+
+    nodes: tuple[str, ...]
+    hamlets: tuple[int, ...]
+
+
+def district() -> list[Area]:
+    """Hamlets first, then communes, then everywhere."""
+    members: list[list[str]] = [[] for _ in range(COMMUNES * HAMLETS)]
     for number in range(NODES):
-        home = (number % COMMUNES, number // COMMUNES % HAMLETS)
-        hamlets.setdefault(home, []).append(f"xa-{home[0]:02}-{number:04}")
-    communes = [
-        tuple(sorted(node for (home, _), nodes in hamlets.items() if home == commune for node in nodes))
-        for commune in range(COMMUNES)
-    ]
-    everywhere = tuple(sorted(node for nodes in hamlets.values() for node in nodes))
-    return [*(tuple(sorted(nodes)) for nodes in hamlets.values()), *communes, everywhere]
+        members[number % len(members)].append(f"node-{number:04}")
+    hamlets = [Area(tuple(nodes), (number,)) for number, nodes in enumerate(members)]
+    communes = [_together(hamlets[first : first + HAMLETS]) for first in range(0, len(hamlets), HAMLETS)]
+    return [*hamlets, *communes, _together(hamlets)]
 
 
-def queued(count: int, targets: Sequence[tuple[str, ...]]) -> list[Ready]:
-    """`count` daily broadcasts of 20 to 200 s between 05:30 and 20:00: half for a hamlet, the rest for more."""
+def _together(areas: Sequence[Area]) -> Area:
+    nodes = sorted(node for area in areas for node in area.nodes)
+    return Area(tuple(nodes), tuple(hamlet for area in areas for hamlet in area.hamlets))
+
+
+def queued(count: int, areas: Sequence[Area]) -> list[Ready]:
+    """`count` daily broadcasts of 20 to 40 s as a district would queue them: nine of ten for a hamlet, one for a
+    commune, a few for all, each in a minute of its own there. One in a hundred is of priority, and at any time."""
     random = Random(1)
-    hamlets = COMMUNES * HAMLETS
+    free = [set(range(FIRST_MINUTE, LAST_MINUTE)) for _ in range(COMMUNES * HAMLETS)]
+    wanted = [_somewhere(random, areas) for _ in range(count)]
     ready = []
-    for number in range(count):
-        share = random.random()
-        index = random.randrange(hamlets) if share < 0.5 else hamlets + random.randrange(COMMUNES)
-        nodes = targets[-1] if share > 0.98 else targets[index]
-        length = random.randrange(20_000, 200_000)
-        broadcast = Broadcast(
-            id=f"tin-{number:05}",
-            title="Bản tin",
-            to=("all",),
-            play=(Say("Chào bà con."),),
-            at=(time_of_day(random.randrange(6, 20), random.randrange(60)),),
-            priority=Priority.PRIORITY if random.random() < 0.1 else Priority.NORMAL,
-            level=random.choice(list(Level)),
-            place=f"config/broadcasts.yaml:{number}",
-        )
-        track = FileTrack(f"{number:064}", f"/media/{number:064}.opus", 90_000, length)
-        ready.append(Ready(broadcast, Rendered((track,), length), nodes))
+    for number, area in enumerate(sorted(wanted, key=lambda area: -len(area.hamlets))):
+        urgent = number % 100 == 99
+        minutes = set.intersection(*(free[hamlet] for hamlet in area.hamlets))
+        minute = random.randrange(FIRST_MINUTE, LAST_MINUTE) if urgent else random.choice(sorted(minutes))
+        for hamlet in () if urgent else area.hamlets:
+            free[hamlet].discard(minute)
+        ready.append(_daily(number, minute, random.randrange(20_000, 40_000), area, urgent))
     return ready
+
+
+def _somewhere(random: Random, areas: Sequence[Area]) -> Area:
+    share, hamlets = random.random(), COMMUNES * HAMLETS
+    index = random.randrange(hamlets) if share < 0.9 else hamlets + random.randrange(COMMUNES)
+    return areas[-1] if share > 0.998 else areas[index]
+
+
+def _daily(number: int, minute: int, length: int, area: Area, urgent: bool) -> Ready:
+    broadcast = Broadcast(
+        id=f"tin-{number:05}",
+        title="Bản tin",
+        to=("all",),
+        play=(Say("Chào bà con."),),
+        at=(time_of_day(minute // 60, minute % 60),),
+        priority=Priority.PRIORITY if urgent else Priority.NORMAL,
+        level=list(Level)[number % 4],
+        place=f"config/broadcasts.yaml:{number}",
+    )
+    track = FileTrack(f"{number:064}", f"/media/{number:064}.opus", 90_000, length)
+    return Ready(broadcast, Rendered((track,), length), area.nodes)
 
 
 def planned(ready: Sequence[Ready]) -> tuple[int, Review]:

@@ -7,7 +7,8 @@ not count against what comes after it. Times are integers, milliseconds since 19
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
@@ -137,6 +138,10 @@ class Days:
         begins = (milliseconds(instant(datetime.combine(day, time()), zone)) for day in days)
         return cls(zone, first, (*begins, NEVER))
 
+    def number(self, at: int) -> int:
+        """Which of these days an instant is in."""
+        return bisect_right(self.midnights, at) - 1
+
     def quiet(self, spans: Sequence[Span]) -> tuple[tuple[int, int], ...]:
         """Quiet hours of these days as [begin, end), apart from each other and in order."""
         found = sorted(
@@ -180,6 +185,14 @@ class Limits:
     session: int
     airtime: int
     gap: int
+
+    def shape(self, day: int) -> Hashable:
+        """How long a day is, and when in it the quiet hours are: days of one shape are guarded alike."""
+        midnight, after = self.midnights[day], self.midnights[day + 1]
+        at = bisect_right(self.quiet, (midnight, midnight)) - 1
+        near = self.quiet[max(at, 0) : bisect_right(self.quiet, (after, after))]
+        inside = tuple((max(begin, midnight) - midnight, min(end, after) - midnight) for begin, end in near)
+        return after - midnight, inside
 
     @classmethod
     def of(cls, guards: Guards, days: Days) -> Limits:

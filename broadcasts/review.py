@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import chain
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -37,7 +36,7 @@ DAY = 86_400_000
 MINUTE = 60_000
 SHOWN = 3
 """Nodes and airings that a line names; the rest is counted."""
-MAX_SLOTS = 50
+MAX_SLOTS = 20
 """So many refusals are told where they would fit: whoever has more has one mistake many times."""
 MAX_TRIES = 40
 
@@ -97,26 +96,59 @@ def review(
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Nodes that sound the same: `bids` is all that they are asked to sound."""
+    """Nodes that sound the same: everything that is for these target `lists`, under these guards."""
 
     nodes: tuple[str, ...]
+    lists: tuple[int, ...]
     guards: Guards
     limits: Limits
-    bids: Sequence[Bid]
+
+
+class _Today(NamedTuple):
+    """Airings for one target list on one local day. Days with the same `pattern` have the same, at the same time."""
+
+    pattern: int
+    bids: list[Bid]
 
 
 class _Heard:
-    """Which target lists there are, and which airings are for each of them."""
+    """Which target lists there are, and what is for each of them on each day."""
 
-    def __init__(self, plan: Sequence[Occurrence]) -> None:
+    def __init__(self, plan: Sequence[Occurrence], bids: Sequence[Bid], days: Days) -> None:
         self.lists: dict[tuple[str, ...], int] = {}
         self.of_broadcast: dict[str, int] = {}
-        self.airings: defaultdict[int, list[int]] = defaultdict(list)
+        self.days: list[dict[int, _Today]] = []
+        """Of each list, by number of the day."""
+        airings = self._sorted_out(plan, bids)
+        numbers = {broadcast: number for number, broadcast in enumerate(self.of_broadcast)}
+        patterns: dict[tuple[int, ...], int] = {}
+        for bids_of_list in airings:
+            self.days.append(
+                {
+                    day: _Today(
+                        patterns.setdefault(
+                            tuple(
+                                numbers[plan[bid.item].broadcast] * 2 * DAY + bid.start - days.midnights[day]
+                                for bid in of_day
+                            ),
+                            len(patterns),
+                        ),
+                        of_day,
+                    )
+                    for day, of_day in _by_day(bids_of_list, days)
+                }
+            )
+
+    def _sorted_out(self, plan: Sequence[Occurrence], bids: Sequence[Bid]) -> list[list[Bid]]:
+        airings: list[list[Bid]] = []
         known = self.of_broadcast
-        for number, one in enumerate(plan):
+        for one, bid in zip(plan, bids, strict=True):
             if one.broadcast not in known:  # hashing a list of a thousand nodes for each airing would be slow
                 known[one.broadcast] = self.lists.setdefault(one.nodes, len(self.lists))
-            self.airings[known[one.broadcast]].append(number)
+                if len(self.lists) > len(airings):
+                    airings.append([])
+            airings[known[one.broadcast]].append(bid)
+        return airings
 
     def alike(self, guards: Callable[[str], Guards]) -> Iterator[tuple[tuple[int, ...], Guards, tuple[str, ...]]]:
         """Nodes with the same lists and guards."""
@@ -129,6 +161,20 @@ class _Heard:
             alike[tuple(lists), guards(node)].append(node)
         for (numbers, held), found in alike.items():
             yield numbers, held, tuple(found)
+
+    def bids(self, lists: Iterable[int], days: Iterable[int]) -> list[Bid]:
+        """Everything for `lists` on `days`, by start then id."""
+        known = [self.days[one] for one in lists]
+        return sorted(bid for day in days for of_list in known if day in of_list for bid in of_list[day].bids)
+
+
+def _by_day(bids: Sequence[Bid], days: Days) -> Iterator[tuple[int, list[Bid]]]:
+    first = 0
+    while first < len(bids):
+        day = days.number(bids[first].start)
+        last = bisect_left(bids, days.midnights[day + 1], first, key=lambda bid: bid.start)
+        yield day, list(bids[first:last])
+        first = last
 
 
 def _bids(plan: Sequence[Occurrence], broadcasts: Mapping[str, Broadcast]) -> list[Bid]:
@@ -177,6 +223,51 @@ class _Finding:
     nodes: set[str] = field(default_factory=set)
 
 
+@dataclass(frozen=True, slots=True)
+class _Day:
+    """What one local day sounds like for a group; `first` and `last` sound are ms after its midnight."""
+
+    bids: Sequence[Bid]
+    midnight: int
+    first: int
+    last: int
+    performance: Performance
+    breaches: Sequence[Breach]
+
+    @classmethod
+    def of(cls, bids: Sequence[Bid], group: _Group, midnight: int) -> _Day:
+        performance = perform(bids)
+        pieces = performance.pieces
+        return cls(
+            bids,
+            midnight,
+            pieces[0].begin - midnight,
+            pieces[-1].end - midnight,
+            performance,
+            breaches(pieces, group.limits),
+        )
+
+    @property
+    def eventful(self) -> bool:
+        told = self.performance
+        return bool(self.breaches or told.waited or told.interrupted or told.missed)
+
+    def moved(self, bids: Sequence[Bid], midnight: int) -> tuple[Performance, list[Breach]]:
+        """The events of this day on another one like it, whose `bids` these are."""
+        by = midnight - self.midnight
+        then = {old.item: new for old, new in zip(self.bids, bids, strict=True)}
+        told = self.performance
+        moved = Performance(
+            waited=[Waited(then[a.item], then[b.item], at + by) for a, b, at in told.waited],
+            interrupted=[Interrupted(then[a.item], then[b.item], at + by) for a, b, at in told.interrupted],
+            missed=[Missed(then[a.item], then[b.item], conflict) for a, b, conflict in told.missed],
+        )
+        return moved, [
+            Breach(guard, Piece(begin + by, end + by, then[bid.item]), amount)
+            for guard, (begin, end, bid), amount in self.breaches
+        ]
+
+
 class _Reviewer:
     def __init__(
         self,
@@ -190,9 +281,9 @@ class _Reviewer:
         self._broadcasts = broadcasts
         self._zone = zone
         self._since = since
-        self._bids = _bids(plan, broadcasts)
-        self._heard = _Heard(plan)
-        self._days = Days.between(zone, self._bids[0].start, max(bid.start + bid.length for bid in self._bids))
+        bids = _bids(plan, broadcasts)
+        self._days = Days.between(zone, bids[0].start, max(bid.start + bid.length for bid in bids))
+        self._heard = _Heard(plan, bids, self._days)
         self._groups_of: defaultdict[int, list[_Group]] = defaultdict(list)
         self._findings: dict[tuple[str, ...], _Finding] = {}
         self._notes: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
@@ -211,16 +302,47 @@ class _Reviewer:
         for lists, held, nodes in self._heard.alike(guards):
             if held not in limits:
                 limits[held] = Limits.of(held, self._days)
-            numbers = sorted(chain.from_iterable(self._heard.airings[one] for one in lists))
-            bids = [self._bids[number] for number in numbers]
-            group = _Group(nodes, held, limits[held], bids)
+            group = _Group(nodes, lists, held, limits[held])
             for one in lists:
                 self._groups_of[one].append(group)
             self._look_at(group)
 
     def _look_at(self, group: _Group) -> None:
-        performance = perform(group.bids)
-        for breach in breaches(performance.pieces, group.limits):
+        """Day by day, and a day like one before is not looked at again; as one where days run into each other."""
+        numbers = sorted({day for one in group.lists for day in self._heard.days[one]})
+        seen: dict[Hashable, _Day] = {}
+        alike: list[tuple[int, _Day]] = []
+        for number in numbers:
+            key = self._likeness(group, number)
+            if key not in seen:
+                seen[key] = _Day.of(self._heard.bids(group.lists, [number]), group, self._days.midnights[number])
+            alike.append((number, seen[key]))
+        if not self._apart(alike, group.limits.gap):
+            alike = [(numbers[0], _Day.of(self._heard.bids(group.lists, numbers), group, 0))]
+            self._take(alike[0][1].performance, alike[0][1].breaches, group)
+            return
+        for number, day in alike:
+            if day.eventful:
+                self._take(*day.moved(self._heard.bids(group.lists, [number]), self._days.midnights[number]), group)
+
+    def _likeness(self, group: _Group, number: int) -> Hashable:
+        """Two days with the same sound the same, and their guards are at the same times."""
+        patterns = tuple(days[number].pattern if number in days else -1 for days in map(self._of_list, group.lists))
+        return patterns, group.limits.shape(number)
+
+    def _of_list(self, one: int) -> Mapping[int, _Today]:
+        return self._heard.days[one]
+
+    def _apart(self, days: Sequence[tuple[int, _Day]], gap: int) -> bool:
+        """Whether each day is over, also for the guards, before the next begins."""
+        midnights = self._days.midnights
+        ends = [midnights[number] + day.last for number, day in days]
+        begins = [midnights[number] + day.first for number, day in days]
+        over = all(end < midnights[number + 1] for end, (number, _) in zip(ends, days, strict=True))
+        return over and all(begin - end >= max(gap, 1) for end, begin in zip(ends, begins[1:], strict=False))
+
+    def _take(self, performance: Performance, broken: Iterable[Breach], group: _Group) -> None:
+        for breach in broken:
             self._find((breach.guard.value, self._broadcast(breach.piece.bid)), breach, group)
         for missed in performance.missed:
             pair = tuple(sorted((self._broadcast(missed.bid), self._broadcast(missed.behind))))
@@ -275,7 +397,9 @@ class _Reviewer:
 
     def _slot(self, bid: Bid) -> datetime | None:
         groups = self._groups_of[self._heard.of_broadcast[self._broadcast(bid)]]
-        places = [_Place.of(group, bid) for group in groups]
+        day = self._days.number(bid.start)
+        around = range(day - 1, day + 2)
+        places = [_Place.of(group, self._heard.bids(group.lists, around), bid) for group in groups]
         tries = 0
         for at in self._minutes(bid.start):
             if all(place.may_fit(at) for place in places):
@@ -288,7 +412,7 @@ class _Reviewer:
 
     def _minutes(self, start: int) -> Iterator[int]:
         """Whole minutes of the local day of `start` from it outwards, none before the plan is looked at."""
-        day = bisect_right(self._days.midnights, start) - 1
+        day = self._days.number(start)
         first, last = max(self._days.midnights[day], self._since), self._days.midnights[day + 1]
         before, after = start // MINUTE, -(-start // MINUTE)
         for away in range(DAY // MINUTE + 61):
@@ -310,10 +434,8 @@ class _Place:
     """Airtime of that day."""
 
     @classmethod
-    def of(cls, group: _Group, bid: Bid) -> _Place:
-        first = bisect_left(group.bids, bid.start - 2 * DAY, key=lambda one: one.start)
-        last = bisect_left(group.bids, bid.start + 2 * DAY, key=lambda one: one.start)
-        others = [one for one in group.bids[first:last] if one.item != bid.item]
+    def of(cls, group: _Group, near: Iterable[Bid], bid: Bid) -> _Place:
+        others = [one for one in near if one.item != bid.item]
         performance = perform(others)
         return cls(
             bid,
