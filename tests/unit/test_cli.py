@@ -89,6 +89,24 @@ def test_a_plan_for_programs_is_what_is_configured(loa: Loa, config: Path) -> No
     assert {"ban-tin-chieu"} <= {one["broadcast"] for one in everywhere} - {one["broadcast"] for one in in_town}
 
 
+def test_a_plan_tells_what_is_skipped_and_why_to_programs_and_people(loa: Loa, config: Path) -> None:
+    """18 February and 2 September 2027 are Thursdays."""
+    broadcasts = config / "broadcasts.yaml"
+    broadcasts.write_text(broadcasts.read_text().replace("skip: [holidays] ", "skip: [holidays, 2027-02-18] "))
+    days = ("plan", "--node", "son-ha-01", "--days", "1", "--from")
+    (skipped,) = (one for one in json.loads(loa(*days, "2027-02-18", "--json").stdout) if one["skipped"])
+    assert skipped["broadcast"] == "gia-nong-san"
+    assert skipped["skipped"] == {"reason": "skipped", "detail": "2027-02-18"}
+    assert (skipped["start"], skipped["occurrence"]) == ("2027-02-18T11:30:00+07:00", None)
+    table = loa("plan", "--node", "son-ha-01", "--days", "1", "--from", "2027-09-02", COLUMNS="200").stdout
+    assert re.search(r"11:30 .*gia-nong-san .*holiday: Quốc khánh", table)
+
+
+def test_a_plan_beyond_the_calendar_is_refused(loa: Loa, config: Path) -> None:
+    ended = loa("plan", "--from", "2150-01-01")
+    assert (ended.returncode, ended.stderr) == (2, "loa: the calendar reaches from 1902 to 2098\n")
+
+
 def test_the_folder_may_be_named_in_three_ways(loa: Loa, config: Path, tmp_path: Path) -> None:
     config.rename(tmp_path / "elsewhere")
     day = ("plan", "--from", "2026-11-25", "--days", "1", "--json")
