@@ -11,6 +11,7 @@ import typer
 from typer import rich_utils
 
 from controller.commands import air, base, changes, demo, emergency, enroll, ledger, listen, plan, run, simulate, state
+from controller.commands.imports import command as imports
 from controller.commands.words import language, t
 
 EPILOG = t(
@@ -59,6 +60,13 @@ _add(
     plan.plan,
     t("What will sound where and when."),
     "loa plan --from 2026-11-25 --days 2 --node na-meo-01",
+    SEE,
+)
+_add(
+    "import",
+    imports.import_,
+    t("Take announcements over from a spreadsheet or a calendar, after showing what that changes."),
+    "loa import lich-phat.csv",
     SEE,
 )
 _add("changes", changes.changes, t("What edits changed of the plan, when and by whom."), "loa changes", SEE)

@@ -109,6 +109,68 @@ CATALOGUE: Mapping[str, str] = {
     "Write the summary there as JSON.": "Ghi tóm tắt vào tệp này dạng JSON.",
     "The page's port, or the next free one.": "Cổng của trang web; nếu bận thì lấy cổng trống kế tiếp.",
     "How many, the newest first.": "Bao nhiêu lần đổi, mới nhất trước.",
+    # --- import
+    "Take announcements over from a spreadsheet or a calendar, after showing what that changes.": (
+        "Nhập thông báo từ bảng tính hoặc lịch, sau khi cho xem sẽ thay đổi những gì."
+    ),
+    "A .csv or .ics file.": "Tệp .csv hoặc .ics.",
+    "Where to write; broadcasts/NAME.yaml of the folder if not given.": (
+        "Ghi vào đâu; mặc định là broadcasts/TÊN.yaml của thư mục cấu hình."
+    ),
+    "Do not ask.": "Không hỏi lại.",
+    "Leave out what cannot be taken over.": "Bỏ qua những dòng không nhập được.",
+    "nothing was changed; mend these lines, or leave them out with --partial": (
+        "chưa thay đổi gì; hãy sửa các dòng này, hoặc bỏ qua chúng bằng --partial"
+    ),
+    "{file}: nothing to import": "{file}: không có gì để nhập",
+    "{file} is written; a running controller takes it over by itself.": (
+        "Đã ghi {file}; bộ điều khiển đang chạy sẽ tự áp dụng."
+    ),
+    "--into must be a .yaml file in {folder}": "--into phải là một tệp .yaml trong {folder}",
+    "{file} was not written by an import: choose another one with --into": (
+        "{file} không phải do lệnh nhập ghi ra: hãy chọn tệp khác bằng --into"
+    ),
+    "{file} cannot be read: {error}": "không đọc được {file}: {error}",
+    "{file} is larger than {megabytes} MB": "{file} lớn hơn {megabytes} MB",
+    "{file} is neither a .csv nor an .ics file": "{file} không phải tệp .csv hay .ics",
+    "nothing was changed: {count} problem(s)": "chưa thay đổi gì: {count} lỗi",
+    "nothing was changed; to write {file} without being asked: --yes": (
+        "chưa thay đổi gì; muốn ghi {file} mà không hỏi lại: --yes"
+    ),
+    "nothing was changed": "chưa thay đổi gì",
+    "Write {file}?": "Ghi {file}?",
+    "line {line}: {error}": "dòng {line}: {error}",
+    "is not UTF-8; save it as 'CSV UTF-8'": "không phải UTF-8; hãy lưu dạng 'CSV UTF-8'",
+    "column '{name}' is not read": "cột '{name}' không được đọc",
+    "line 1: no column {names}; columns are {known}": "dòng 1: thiếu cột {names}; các cột là {known}",
+    "no title": "thiếu tiêu đề",
+    "no place in 'to'; or say it for all rows with --to": (
+        "thiếu nơi phát ở cột 'to'; hoặc ghi chung cho mọi dòng bằng --to"
+    ),
+    "give either 'text' or 'file'": "ghi 'text' hoặc 'file', một trong hai",
+    "no time": "thiếu giờ phát",
+    "no date; or give 'days' for a series": "thiếu ngày; hoặc ghi cột 'days' cho chuỗi lặp lại",
+    "'{text}' is not a date; write it as 2026-11-25 or 25/11/2026": (
+        "'{text}' không phải là ngày; hãy viết như 2026-11-25 hoặc 25/11/2026"
+    ),
+    "there is no {text}": "không có {text}",
+    "'{text}' is not a time of day; write it as 16:45": "'{text}' không phải là giờ; hãy viết như 16:45",
+    "'{text}' is not a whole number": "'{text}' không phải là số nguyên",
+    "is no iCalendar file: {error}": "không phải tệp iCalendar: {error}",
+    "'{title}' is cancelled and left out": "'{title}' đã hủy nên bỏ qua",
+    "'{title}' is over and left out": "'{title}' đã qua nên bỏ qua",
+    "one instance of a series was changed by itself; write it by hand": (
+        "một lần của chuỗi được sửa riêng; hãy viết tay lần đó"
+    ),
+    "no place in LOCATION; or say it for all events with --to": (
+        "thiếu nơi phát ở LOCATION; hoặc ghi chung cho mọi sự kiện bằng --to"
+    ),
+    "no text to speak in DESCRIPTION": "thiếu nội dung đọc ở DESCRIPTION",
+    "lasts all day: no time to air at": "kéo dài cả ngày: không có giờ phát",
+    "the rule {rule} is none of ours, and too long to list; give it an end": (
+        "quy tắc {rule} không biểu diễn được, và quá dài để liệt kê; hãy cho nó ngày kết thúc"
+    ),
+    "its rule cannot be read: {error}": "không đọc được quy tắc lặp: {error}",
     # --- changes of the plan
     "The plan was not changed yet.": "Lịch phát chưa thay đổi lần nào.",
     "refused, {count} problem(s)": "không áp dụng, {count} lỗi",

@@ -1,0 +1,94 @@
+"""What an import finds, whatever the file: broadcasts as operators write them, and what could not be read."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+MAX_BYTES = 4_000_000
+"""As the configuration's own files; a larger one is no list of announcements."""
+
+
+@dataclass(frozen=True)
+class Flaw:
+    """Something in the file that cannot be taken over, and why."""
+
+    line: int
+    message: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One broadcast as broadcasts.yaml writes it; `line` is where it stands in the file that is imported."""
+
+    line: int
+    keys: Mapping[str, Any]
+
+
+@dataclass
+class Found:
+    """All of a file. `notes` are worth knowing, and no reason to stop."""
+
+    entries: list[Entry] = field(default_factory=list)
+    flaws: list[Flaw] = field(default_factory=list)
+    notes: list[Flaw] = field(default_factory=list)
+
+
+class Unreadable(Exception):
+    """The file as a whole is none that can be imported; the text says why and what to do."""
+
+
+def slug(title: str) -> str:
+    """`Bản tin sáng` -> `ban-tin-sang`: an id that people recognise."""
+    plain = unicodedata.normalize("NFD", title.replace("đ", "d").replace("Đ", "D"))
+    letters = "".join(char for char in plain if not unicodedata.combining(char)).lower()
+    return re.sub(r"[^a-z0-9]+", "-", letters).strip("-")[:44].strip("-") or "thong-bao"
+
+
+def folded(word: str) -> str:
+    """`word` for comparing names that people type: no case, no accents, single spaces."""
+    return slug(word) if word.strip() else ""
+
+
+def finished(entries: Iterable[Entry], taken: Iterable[str]) -> list[Entry]:
+    """Entries with ids of their own; those that differ in nothing but their dates become one."""
+    used, done = set(taken), []
+    for entry in _merged(entries):
+        id = entry.keys.get("id") or _free(slug(str(entry.keys["title"])), used)
+        used.add(id)
+        keys = {"id": id, **{key: value for key, value in entry.keys.items() if key != "id"}}
+        done.append(replace(entry, keys=keys))
+    return done
+
+
+def _merged(entries: Iterable[Entry]) -> list[Entry]:
+    found: dict[str, Entry] = {}
+    for number, entry in enumerate(entries):
+        rest = {key: value for key, value in entry.keys.items() if key != "once"}
+        key = repr(rest) if "once" in entry.keys else f"{number}"
+        if key in found:
+            once = sorted({*found[key].keys["once"], *entry.keys["once"]})
+            entry = replace(found[key], keys={**found[key].keys, "once": once})
+        found[key] = entry
+    return list(found.values())
+
+
+def _free(name: str, used: set[str]) -> str:
+    number, free = 1, name
+    while free in used:
+        number += 1
+        free = f"{name}-{number}"
+    return free
+
+
+def targets(written: str, names: Mapping[str, str]) -> list[str]:
+    """Ids for a list of places as people write them; what nobody knows stays, for the configuration to refuse."""
+    words = [word.strip() for word in re.split(r"[;,\n|]", written) if word.strip()]
+    return [names.get(folded(word), word) for word in words]
+
+
+def sorted_flaws(flaws: Sequence[Flaw]) -> list[Flaw]:
+    return sorted(flaws, key=lambda flaw: flaw.line)
