@@ -16,6 +16,7 @@ from random import Random
 from zoneinfo import ZoneInfo
 
 from benchmarks.report import Report
+from broadcasts.calendar import VIETNAM
 from broadcasts.guards import Guards
 from broadcasts.model import Broadcast, FileTrack, Level, Priority, Rendered, Say
 from broadcasts.review import Review, review
@@ -96,7 +97,7 @@ def _daily(number: int, minute: int, length: int, area: Area, urgent: bool) -> R
 
 def planned(ready: Sequence[Ready]) -> tuple[int, Review]:
     """The month, checked; number of airings and what was found."""
-    plan = occurrences(ready, HANOI, START, START + timedelta(days=DAYS))
+    plan = occurrences(ready, HANOI, START, START + timedelta(days=DAYS), VIETNAM)
     broadcasts = {one.broadcast.id: one.broadcast for one in ready}
     guards = Guards()
     return len(plan), review(plan, broadcasts, lambda _: guards, HANOI, START)

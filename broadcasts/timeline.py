@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from broadcasts.arbitration import rank
-from broadcasts.calendar import VIETNAM, Calendar
+from broadcasts.calendar import Calendar
 from broadcasts.model import Broadcast, Occurrence, Playlist, Rendered, duration_of
 from broadcasts.recurrence import Airing, Skipped, airings, expand
 
@@ -36,7 +36,7 @@ class LeftOut:
 
 
 def occurrences(
-    ready: Iterable[Ready], zone: ZoneInfo, start: datetime, end: datetime, calendar: Calendar = VIETNAM
+    ready: Iterable[Ready], zone: ZoneInfo, start: datetime, end: datetime, calendar: Calendar
 ) -> tuple[Occurrence, ...]:
     """All occurrences that start in [start, end), by start then id."""
     found = (
@@ -46,7 +46,7 @@ def occurrences(
 
 
 def left_out(
-    broadcasts: Iterable[Broadcast], zone: ZoneInfo, start: datetime, end: datetime, calendar: Calendar = VIETNAM
+    broadcasts: Iterable[Broadcast], zone: ZoneInfo, start: datetime, end: datetime, calendar: Calendar
 ) -> tuple[LeftOut, ...]:
     """What the rules name in [start, end) and does not air, by start then broadcast."""
     found = (

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, time, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from broadcasts.calendar import VIETNAM
 from broadcasts.difference import Difference, compare, held_by
 from broadcasts.model import Broadcast, FileTrack, Occurrence, Rendered
 from broadcasts.timeline import Ready, occurrences, per_node
@@ -22,7 +23,7 @@ NODES = ("na-meo-01", "na-meo-02")
 def plan(*broadcasts: Broadcast, nodes: Sequence[str] = NODES, length_ms: int = 10_000) -> tuple[Occurrence, ...]:
     rendered = Rendered((FileTrack("a" * 64, "/media/a.opus", 1000, length_ms),), length_ms)
     ready = [Ready(one, rendered, tuple(nodes)) for one in broadcasts]
-    return occurrences(ready, HANOI, WINDOW[0] - timedelta(days=1), WINDOW[1] + timedelta(days=1))
+    return occurrences(ready, HANOI, WINDOW[0] - timedelta(days=1), WINDOW[1] + timedelta(days=1), VIETNAM)
 
 
 def between(before: Sequence[Occurrence], after: Sequence[Occurrence]) -> Difference:
