@@ -168,6 +168,9 @@ class Alerting:
             return Failure(str(error), error.permanent, error.uncertain, error.retry_after_s)
         except TimeoutError:
             return Failure(f"no verdict within {self._policy.send_s:.0f} s", uncertain=True)
+        except Exception as error:  # a sender's bug must not silence all others, at every start anew
+            log.exception("a sender failed in a way that nobody expected", channel=errand.channel.id)
+            return Failure(f"{type(error).__name__}: {error}", uncertain=True)
         return None
 
     def _judge(self, lane: _Lane, errand: _Errand, failure: Failure, now: datetime) -> Outcome:

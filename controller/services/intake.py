@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Protocol
 
@@ -154,8 +154,7 @@ class Intake:
             await self._guarded("status", 1, health)
             if status.reason == "birth" and not message.retain:
                 await self._guarded("status", 0, self._alarms.on_birth(up.node))
-                held = (status.playlists.epoch, status.playlists.rev)
-                sending = self._dispatch.on_held(up.node, held, fresh_connect=True)
+                sending = self._dispatch.on_held(up.node, _version(status.playlists), fresh_connect=True)
                 await self._guarded("status", 0, self._publish(sending))
 
     async def _heartbeats(self, arrived: list[Arrived]) -> None:
@@ -171,16 +170,19 @@ class Intake:
         await self._health.on_heartbeats(batch)
         await self._alarms.on_heartbeats([(node, heartbeat) for node, heartbeat, _ in batch])
         for node, heartbeat, _ in batch:
-            await self._held(node, heartbeat.playlists)
+            await self._publish(self._dispatch.on_held(node, _version(heartbeat.playlists)))
+        await self._note_whole({node: heartbeat.playlists for node, heartbeat, _ in batch})
 
-    async def _held(self, node: str, held: Held) -> None:
-        """A heartbeat says what its node holds: all of it, an older document, or one with audio still missing."""
-        version = (held.epoch, held.rev)
-        await self._publish(self._dispatch.on_held(node, version))
-        whole = held.missing == 0 and version == self._dispatch.version(node)
-        if whole and self._whole.get(node) != version:
-            await self._ledger.ready(node)
-            self._whole[node] = version
+    async def _note_whole(self, held: Mapping[str, Held]) -> None:
+        """Write down once who holds its newest document with all its audio."""
+        news = {
+            node: _version(each)
+            for node, each in held.items()
+            if each.missing == 0 and _version(each) == self._dispatch.version(node) != self._whole.get(node)
+        }
+        if news:
+            await self._ledger.ready(news.keys())
+            self._whole.update(news)
 
     async def _journals(self, arrived: list[Arrived]) -> None:
         batch: list[tuple[str, JournalEntry]] = []
@@ -216,3 +218,7 @@ class Intake:
             self._complained.clear()
         self._complained[who] = now
         log.warning("message refused", kind=counter, sender=who, reason=why[:200])
+
+
+def _version(held: Held) -> tuple[int, int]:
+    return held.epoch, held.rev

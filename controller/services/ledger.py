@@ -85,14 +85,19 @@ class Ledger:
 
         await self._store.transact(work)
 
-    async def ready(self, node: str) -> None:
-        """`node` says that it holds its newest document and all its audio. Its journal says so asset by asset, but
-        what it said of audio that several documents need may lie before our own start."""
+    async def ready(self, nodes: Collection[str]) -> None:
+        """`nodes` say that they hold their newest documents and all their audio. Their journals say so asset by asset,
+        but what they said of audio that several documents need may lie before our own start."""
         now = self._clock.now()
-        ids = [playlist.id for playlist in self._wanted(node)]
-        late = await self._store.read(lambda tx: [row for row in tx.deliveries_of(ids, [node]) if row.state in WAITING])
-        if any(row.state is not DeliveryState.READY for row in late):
-            await self._store.transact(lambda tx: _move(tx, tx.deliveries_of(ids, [node]), Event.READY, now))
+        wanted = {(playlist.id, node) for node in nodes for playlist in self._wanted(node)}
+        ids = sorted({id for id, _ in wanted})
+
+        def late(tx: Tx) -> list[Delivery]:
+            rows = tx.deliveries_of(ids, sorted(nodes))
+            return [row for row in rows if (row.occurrence, row.node) in wanted and row.state in _NOT_READY]
+
+        if await self._store.read(late):
+            await self._store.transact(lambda tx: _move(tx, late(tx), Event.READY, now))
 
     async def take(self, batch: Sequence[tuple[str, JournalEntry]]) -> Taken:
         """Store journal entries once each and move the deliveries that they tell of."""
@@ -164,10 +169,15 @@ class Ledger:
         """Playlists of the node whose last missing asset this was."""
         if entry.sha256 is None:
             return []
-        held = self._fetched[node]
-        held.add(entry.sha256)
         needed = [(one.id, _needed(one)) for one in self._wanted(node)]
+        held = self._fetched[node] | {entry.sha256}
+        # Only what is wanted is remembered: a node may claim to hold anything, for ever.
+        wanted = {sha256 for _, assets in needed for sha256 in assets}
+        self._fetched[node] = held = held & wanted
         return [id for id, assets in needed if entry.sha256 in assets and assets <= held]
+
+
+_NOT_READY = WAITING - {DeliveryState.READY}
 
 
 def _needed(playlist: Playlist) -> set[str]:

@@ -439,3 +439,19 @@ async def test_a_store_in_trouble_delays_messages_and_loses_none(
         states = await desk.states()
     assert states == [("opened", OutboxState.SENT)]
     assert len(post.asked) == 1
+
+
+async def test_a_senders_bug_silences_nobody_else_and_is_told(store: Store, clock: FakeClock) -> None:
+    class Broken:
+        async def send(self, channel: object, message: Outgoing) -> None:
+            raise ZeroDivisionError("nobody expected this")
+
+    mails = Receiver()
+    both = settings(person("lan", mail(), hook()))
+    async with Desk(store, clock, both, {"smtp": mails, "webhook": Broken()}) as desk:  # type: ignore[dict-item]
+        await desk.announce("opened")
+    assert len(mails.got) == 1
+    rows = await store.transact(lambda tx: tx.outbox())
+    (broken,) = [row for row in rows if row.channel.startswith("webhook")]
+    assert "ZeroDivisionError" in broken.last_error
+    assert broken.state is not OutboxState.SENT

@@ -189,7 +189,7 @@ async def test_a_node_that_has_all_its_audio_is_ready_whatever_was_said_before_o
     accepted = JournalEntry(log="a", n=1, at=START, kind="playlists", result="accepted", epoch=1, rev=1)
     await house.ledger.take([("na-meo-01", accepted)])
     assert (await house.states(TODAY))["na-meo-01"] == "accepted"
-    await house.ledger.ready("na-meo-01")
+    await house.ledger.ready(["na-meo-01"])
     assert (await house.states(TODAY))["na-meo-01"] == "ready"
 
 
