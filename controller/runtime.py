@@ -40,6 +40,7 @@ from controller.web.guard import Refusal
 from controller.web.live import EVERYTHING
 from controller.web.server import listen, serve_on, url_of
 from controller.wire.messages import ControllerStatus, encode
+from controller.wire.signing import SigningKey
 from controller.wire.topics import Topics
 
 log = structlog.get_logger(__name__)
@@ -120,10 +121,11 @@ async def _serve(
     access = await stack.enter_async_context(_broker(settings, store, data))
     studio = Studio(data / AUDIO_FOLDER, Targets(**asdict(settings.site.studio)))
     stack.push_async_callback(asyncio.to_thread, studio.close)
-    me = Candidate(run, instance.name, _reachable(listening), access.mqtt.username)
+    key = keys.load_or_create(data / KEYS_FOLDER).signing
+    me = Candidate(run, instance.name, _reachable(listening), access.mqtt.username, key.kid)
     leadership = Leadership(me, store=store, clock=SystemClock(), uptime=uptime, dead=dead)
     post = stack.enter_context(_Post.open(data / instance.file(CONTROLLER_FILE), listening, access))
-    controller = _Controller(settings, instance, store, access.mqtt, studio, leadership, listening, post)
+    controller = _Controller(settings, instance, store, access.mqtt, studio, key, leadership, listening, post)
     parts = {"signal": stopping.wait(), "controller": controller.run(), "broker": access.keep(enrolled)}
     await _until_one_ends(parts)
 
@@ -230,6 +232,7 @@ class _Controller:
         store: SqlStore,
         mqtt: Mqtt,
         studio: Studio,
+        key: SigningKey,
         leadership: Leadership,
         listening: socket.socket,
         post: _Post,
@@ -243,7 +246,7 @@ class _Controller:
         self._listening = listening
         self._post = post
         self._clock = SystemClock()
-        self._key = keys.load_or_create(Path(settings.site.data) / KEYS_FOLDER).signing
+        self._key = key
 
     async def run(self) -> None:
         """Until cancelled; a failure while leading is raised."""
@@ -259,7 +262,10 @@ class _Controller:
         """As a standby: a page that reads what is stored, and refuses orders. Whether it leads now."""
         app = self._standby()
         self._tell(leads=False)
-        log.info("standing by", leader=self._leadership.leader and self._leadership.leader.url)
+        leader = self._leadership.leader
+        log.info("standing by", leader=leader and leader.url)
+        if leader is not None and leader.key != self._key.kid:
+            log.error("signs with another key than the leader: copy its keys", ours=self._key.kid, leaders=leader.key)
         web = self._web(app, self._refusal)
         await _until_one_ends({"lease": self._leadership.wait(lambda: app.changes.notify(*EVERYTHING)), "web": web})
         return not self._leadership.refusal()

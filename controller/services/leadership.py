@@ -28,12 +28,14 @@ NEVER = float("-inf")
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A controller that may lead. `holder` names this run of it and no other; `account` is its name at the broker."""
+    """A controller that may lead. `holder` names this run of it and no other; `account` is its name at the broker,
+    `key` the id of the key that it signs with."""
 
     holder: str
     instance: str
     url: str
     account: str = ""
+    key: str = ""
 
 
 class Deposed(StoreError):
