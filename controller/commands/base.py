@@ -191,18 +191,11 @@ def _refusal(answer: Any) -> str:
 
 
 def data_folder(config: Path) -> Path:
-    """Where the controller of `config` keeps its data. Found even while the configuration has mistakes: that is
-    when people ask for the status."""
-    from controller.settings import ConfigError, load
-
-    try:
-        return Path(load(config).site.data)
-    except ConfigError as error:
-        folder = _folder_in(config)
-        if folder is None:
-            complain(*map(str, error.problems))
-            raise Failure(t("{count} problem(s) in {folder}", count=len(error.problems), folder=config)) from None
+    """Where the controller of `config` keeps its data. One line of one file: reading all of a large configuration
+    takes seconds that an emergency does not have, and its mistakes are of no interest here."""
+    if (folder := _folder_in(config)) is not None:
         return folder
+    return Path(load_settings(config).site.data)
 
 
 def _folder_in(config: Path) -> Path | None:
@@ -251,17 +244,17 @@ def controller(config: Path) -> Controller:
 
 def ask(config: Path, path: str, offline: Callable[[Reporting], Awaitable[Any]], **params: Any) -> tuple[Any, ZoneInfo]:
     """The answer of the running controller, or of its database when none runs; and the site's zone."""
-def recorded(settings: Settings) -> bool:
-    """Whether there is a database yet."""
-    url = settings.site.store_url
-    return not url.startswith("sqlite:///") or Path(url.removeprefix("sqlite:///")).exists()
-
-
     found = running(config)
     if found is not None:
         return found.get(path, **params), found.zone
     settings = load_settings(config)
     return read_store(settings, offline), settings.site.zone
+
+
+def recorded(settings: Settings) -> bool:
+    """Whether there is a database yet."""
+    url = settings.site.store_url
+    return not url.startswith("sqlite:///") or Path(url.removeprefix("sqlite:///")).exists()
 
 
 def read_store(settings: Settings, question: Callable[[Reporting], Awaitable[Any]]) -> Any:

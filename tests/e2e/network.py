@@ -148,6 +148,13 @@ class Network:
         answer.raise_for_status()
         return answer.json()
 
+    async def part(self, name: str) -> str:
+        """A part of the page, as HTML in Vietnamese."""
+        async with httpx.AsyncClient(timeout=10) as client:
+            answer = await client.get(f"{self.page}/part/{name}?lang=vi")
+        answer.raise_for_status()
+        return answer.text
+
     async def post(self, path: str, /, **body: Any) -> Any:
         token = json.loads((self.data / "controller.json").read_text())["token"]
         async with httpx.AsyncClient(timeout=30) as client:
@@ -182,7 +189,7 @@ class Network:
     async def queue(self, id: str, seconds: float, text: str) -> tuple[str, datetime]:
         """Add a broadcast to all nodes that airs once, in about `seconds`; its occurrence id and planned start."""
         local = (datetime.now(UTC) + timedelta(seconds=seconds, hours=7)).replace(microsecond=0, tzinfo=None)
-        what = {"id": id, "title": text, "to": ["all"], "once": f"{local:%Y-%m-%d %H:%M:%S}", "play": [{"say": text}]}
+        what = {"id": id, "title": text[:60], "to": ["all"], "once": f"{local:%Y-%m-%d %H:%M:%S}", "play": [{"say": text}]}
         what["allow_conflict"] = True  # the district's own programme may be on then
         folder = self.config / "broadcasts"
         folder.mkdir(exist_ok=True)

@@ -1,0 +1,144 @@
+"""From an order for an emergency to the first sample on every node, over a programme on air; from its end to silence.
+
+Real Mosquitto, controller and simulated nodes as processes: 60 nodes, or as many as LOA_BENCH_NODES says (1,000 takes
+about five minutes, most of it enrolling and connecting). `after_order` is from the moment before the request to the
+instant of the first sample by each node's clock, which on one machine is the same clock; `command line` begins with
+the start of the process `loa emergency`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.report import Report
+from tests.e2e.network import ROOT, Network
+
+NODES = int(os.environ.get("LOA_BENCH_NODES", "60"))
+ROUNDS = 5
+PROGRAMME = " ".join(["Bản tin thời tiết. Đêm nay vùng núi có mưa vừa, mưa to, có nơi mưa rất to và dông."] * 30)
+
+
+class Large(Network):
+    """The shipped district with as many nodes as are asked for, spread over its communes."""
+
+    def _configure(self) -> None:
+        super()._configure()
+        path = self.config / "nodes.yaml"
+        shipped: dict[str, Any] = yaml.safe_load(path.read_text())
+        models = shipped["nodes"]
+        for n in range(len(models), self.nodes):
+            like = models[n % len(models)]
+            models.append({**like, "id": f"{like['commune']}-x{n:04d}", "name": f"{like['name']} {n}", "pole": f"X{n}"})
+        path.write_text(yaml.safe_dump(shipped, allow_unicode=True))
+
+
+async def _programme(network: Network, seconds: float = 12) -> None:
+    """Something is on air on every node."""
+    occurrence, _ = await network.queue(f"nen-{time.time_ns()}", seconds, PROGRAMME)
+
+    async def all_play() -> bool:
+        nodes = (await network.control(do="list"))["nodes"]
+        return all(node["playing"] == occurrence for node in nodes.values())
+
+    await network.until(all_play, within=180, every=1.0)
+
+
+async def _round(network: Network, report: _Figures, name: str, **message: str) -> None:
+    """Begin, wait until every node sounds, end, wait until every node is silent."""
+    began = time.time()
+    order = await network.post("emergency", to=["all"], by="bench", **message)
+    report.handed[name].append((time.time() - began) * 1000)
+    started = await _all(network, order["id"], "started_at")
+    report.started[name] += [(at - began) * 1000 for at in started]
+    await asyncio.sleep(2)  # what the beginning has stirred up, journals and pages, is over
+    began = time.time()
+    await network.post(f"emergency/{order['id']}/end", by="bench")
+    report.silent += [(at - began) * 1000 for at in await _all(network, order["id"], "ended_at")]
+    await asyncio.sleep(2)
+
+
+async def _all(network: Network, id: str, what: str) -> list[float]:
+    async def found() -> list[float]:
+        nodes = (await network.get(f"emergency/{id}"))["nodes"]
+        at = [datetime.fromisoformat(node[what]).timestamp() for node in nodes if node[what]]
+        return at if len(at) == network.nodes else []
+
+    return await network.until(found, within=60, every=0.5)
+
+
+async def _command_line(network: Network, report: _Figures) -> None:
+    words = [sys.executable, "-m", "controller.cli", "--config", str(network.config)]
+    began = time.time()
+    process = await asyncio.create_subprocess_exec(
+        *words, "emergency", "thu-nghiem", "--to", "all", "--json", stdout=asyncio.subprocess.PIPE, cwd=ROOT
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode()
+    id = yaml.safe_load(output)["id"]
+    report.typed += [(at - began) * 1000 for at in await _all(network, id, "started_at")]
+    await network.post(f"emergency/{id}/end", by="bench")
+    await _all(network, id, "ended_at")
+
+
+class _Figures:
+    def __init__(self) -> None:
+        self.handed: dict[str, list[float]] = {"held": [], "text": []}
+        self.started: dict[str, list[float]] = {"held": [], "text": []}
+        self.silent: list[float] = []
+        self.typed: list[float] = []
+
+    def write(self, report: Report) -> None:
+        report.add("nodes", NODES, "nodes")
+        for name, values in self.started.items():
+            _quantiles(report, f"{name}_order_to_first_sample", values)
+            if self.handed[name]:
+                report.spread(f"{name}_order_answered", self.handed[name], "ms")
+        _quantiles(report, "command_line_to_first_sample", self.typed)
+        _quantiles(report, "end_to_silence", self.silent)
+
+
+def _quantiles(report: Report, name: str, values: Sequence[float]) -> None:
+    if not values:
+        return
+    ordered = sorted(values)
+    for label, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0)):
+        report.add(f"{name}_{label}", ordered[max(0, math.ceil(share * len(ordered)) - 1)], "ms")
+
+
+async def _measure(figures: _Figures) -> None:
+    with tempfile.TemporaryDirectory(prefix="loa-bench-") as name:
+        os.chmod(name, 0o711)  # the broker, which gives up root's rights, must reach its part
+        async with Large(Path(name), nodes=NODES, listen=0) as network:
+            await _programme(network)
+            for _ in range(ROUNDS):
+                await _round(network, figures, "held", sound="thu-nghiem")
+            await _command_line(network, figures)
+            for n in range(2):
+                now = f"{datetime.now(UTC):%H:%M:%S}"
+                await _round(
+                    network, figures, "text", text=f"Thử nghiệm lần {n + 1}, lúc {now}. Bà con không cần làm gì."
+                )
+
+
+def main() -> None:
+    report, figures = Report("emergency"), _Figures()
+    try:
+        asyncio.run(_measure(figures))
+    finally:
+        figures.write(report)
+        report.write()
+
+
+if __name__ == "__main__":
+    main()
