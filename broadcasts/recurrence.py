@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from functools import lru_cache
-from heapq import heapify, heappop, heappush
+from heapq import heapify, heappop, heappush, merge
+from itertools import groupby
 from zoneinfo import ZoneInfo
 
 from broadcasts.calendar import DAY, Calendar
@@ -59,16 +60,18 @@ def expand(
 ) -> Iterator[Airing | Skipped]:
     """Everything of `broadcast` that starts in [start, end), by start, each instant once; lazily, so that the first
     one is cheap in a long window."""
-    told: set[object] = set()
-    at = start
+    last: datetime | None = None
+    told: set[tuple[datetime, SkipReason, str]] = set()
     for one in _ordered(broadcast, zone, calendar, start, end):
         if one.start >= end:
             return
-        if one.start > at:
-            told.clear()
-            at = one.start
-        what = (one.reason, one.detail) if isinstance(one, Skipped) else Airing
-        if one.start >= start and what not in told:
+        if one.start < start:
+            continue
+        if isinstance(one, Airing):
+            if one.start != last:
+                last = one.start
+                yield one
+        elif (what := (one.start, one.reason, one.detail)) not in told:
             told.add(what)
             yield one
 
@@ -82,7 +85,7 @@ def airings(
 
 def dates(broadcast: Broadcast, calendar: Calendar, first: date, last: date) -> Iterator[date]:
     """The local dates from `first` to `last` that the recurring part of the rule airs on."""
-    for day in _days(max(first, broadcast.first or first), min(last, broadcast.last or last)):
+    for day in _named(broadcast, calendar, max(first, broadcast.first or first), min(last, broadcast.last or last)):
         if None in _verdicts(broadcast, calendar, day):
             yield day
 
@@ -100,7 +103,8 @@ def _ordered(
     # One day more on either side: a skipped hour at midnight moves an airing into the next day.
     first = (start - reach).astimezone(zone).date() - DAY
     last = end.astimezone(zone).date() + DAY
-    for day in _days(max(first, broadcast.first or first), min(last, broadcast.last or last)) if broadcast.at else ():
+    first, last = max(first, broadcast.first or first), min(last, broadcast.last or last)
+    for day in _named(broadcast, calendar, first, last) if broadcast.at else ():
         for verdict in _verdicts(broadcast, calendar, day):
             for at in broadcast.at:
                 for one in _sounding(broadcast, zone, datetime.combine(day, at), verdict):
@@ -190,11 +194,42 @@ def midnight_after(now: datetime, zone: ZoneInfo, days: int = 1) -> datetime:
 # --- which dates ---------------------------------------------------------------------------------------------
 
 
+def _named(broadcast: Broadcast, calendar: Calendar, first: date, last: date) -> Iterator[date]:
+    """The dates from `first` to `last` that `_verdicts` may have something to say about, in order."""
+    if not (broadcast.lunar or broadcast.solar):
+        yield from _days(first, last)
+        return
+    lunar, solar = _lunar_days(broadcast.lunar, calendar, first, last), _solar_days(broadcast.solar, first, last)
+    for day, _ in groupby(merge(lunar, solar)):
+        if first <= day <= last:
+            yield day
+
+
 def _days(first: date, last: date) -> Iterator[date]:
     day = first
     while day <= last:
         yield day
         day += DAY
+
+
+def _lunar_days(rules: tuple[MonthDay, ...], calendar: Calendar, first: date, last: date) -> Iterator[date]:
+    """Those of every lunar month whatever its number, and its first, where what the one before lacks is told."""
+    numbers = sorted({1, *(rule.day for rule in rules)})
+    start = calendar.lunar_month(first).start if rules else date.max
+    while start <= last:
+        month = calendar.lunar_month(start)
+        yield from (start + (number - 1) * DAY for number in numbers if number <= month.days)
+        start += month.days * DAY
+
+
+def _solar_days(rules: tuple[MonthDay, ...], first: date, last: date) -> Iterator[date]:
+    """The same of every month."""
+    numbers = sorted({1, *(rule.day for rule in rules)})
+    start = first.replace(day=1) if rules else date.max
+    while start <= last:
+        after = (start + 31 * DAY).replace(day=1)
+        yield from (start + (number - 1) * DAY for number in numbers if start + (number - 1) * DAY < after)
+        start = after
 
 
 def _verdicts(broadcast: Broadcast, calendar: Calendar, day: date) -> Iterable[_Out | None]:
