@@ -261,7 +261,7 @@ class StreamTrack(msgspec.Struct, frozen=True, tag_field="kind", tag="stream", o
 Track = FileTrack | PauseTrack | StreamTrack
 
 
-class Playlist(msgspec.Struct, frozen=True):
+class Playlist(msgspec.Struct, frozen=True, gc=False):
     """What a node gets for one occurrence. `id` is the occurrence id, `start` and `end` are aware UTC."""
 
     id: str
