@@ -45,10 +45,10 @@ def _print_status(data: Any) -> None:
     grid.add_row(t("on air now"), str(data["air"]["on_air"]))
     if coming := data["air"]["next"]:
         grid.add_row(t("next"), f"{base.local(coming['start'], zone)}  {coming['title']}")
-    if change := data["config"]["last_change"]:
-        grid.add_row(t("last change"), f"{base.local(change['at'], zone)}  {_plain(change['who'])}: {summary(change)}")
     for each in data["air"]["not_ready"]:
         grid.add_row(f"[red]{t('not ready')}[/red]", _not_ready(each, zone))
+    if change := data["config"]["last_change"]:
+        grid.add_row(t("last change"), f"{base.local(change['at'], zone)}  {_plain(change['who'])}: {summary(change)}")
     for problem in data["config"]["problems"]:
         grid.add_row(f"[red]{t('configuration')}[/red]", _plain(problem))
     for warning in data["config"]["warnings"]:
@@ -56,8 +56,6 @@ def _print_status(data: Any) -> None:
     base.console().print(grid)
 
 
-def nodes(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
-    found = base.controller(config)
 def _not_ready(each: Any, zone: ZoneInfo) -> str:
     lacking = each["preflight"]["not_ready"]
     named = (f"{node['name']} ({', '.join(pick(lack['text']) for lack in node['lacks'])})" for node in lacking[:5])
@@ -65,6 +63,8 @@ def _not_ready(each: Any, zone: ZoneInfo) -> str:
     return f"{base.local(each['start'], zone)}  {_plain(each['title'])}: {_plain(', '.join((*named, *more)))}"
 
 
+def nodes(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
+    found = base.controller(config)
     base.show(found.get("nodes"), as_json, lambda data: _print_nodes(data, found.zone))
 
 

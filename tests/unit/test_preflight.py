@@ -119,8 +119,7 @@ class Flight:
         self.woken += 1
 
     async def ready(self, *nodes: str) -> None:
-        for node in nodes:
-            await self.house.ledger.ready(node)
+        await self.house.ledger.ready(nodes)
 
     async def at(self, before: timedelta) -> None:
         """Let time pass until `before` air, with every job that is due on the way."""
