@@ -206,10 +206,8 @@ def _named(broadcast: Broadcast, calendar: Calendar, first: date, last: date) ->
 
 
 def _days(first: date, last: date) -> Iterator[date]:
-    day = first
-    while day <= last:
-        yield day
-        day += DAY
+    for number in range((last - first).days + 1):
+        yield first + number * DAY
 
 
 def _lunar_days(rules: tuple[MonthDay, ...], calendar: Calendar, first: date, last: date) -> Iterator[date]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
@@ -12,6 +12,7 @@ from broadcasts.calendar import FIRST, LAST
 from broadcasts.model import DateRange, MonthDay
 from controller.settings.suggest import did_you_mean, shown, slug
 from controller.settings.values import day, scalar
+from controller.settings.values import moment as local_moment
 
 HOLIDAYS = "holidays"
 LONGEST = 3660
@@ -46,9 +47,19 @@ def _refuse_other_dashes(text: str) -> None:
 
 def covered(value: Any) -> date:
     """A date in the years that the calendar knows."""
-    found = day(value)
+    return _in_the_tables(day(value))
+
+
+def _in_the_tables(found: date) -> date:
     if not FIRST <= found <= LAST:
         raise ValueError(f"'{found}' is not from {FIRST.year} to {LAST.year}")
+    return found
+
+
+def moment(value: Any) -> datetime:
+    """A naive local date and time in the years that the calendar knows."""
+    found = local_moment(value)
+    _in_the_tables(found.date())
     return found
 
 
@@ -106,6 +117,7 @@ def _meant_month_day(text: str) -> str:
 
 
 Covered = Annotated[date, BeforeValidator(covered)]
+Moment = Annotated[datetime, BeforeValidator(moment)]
 Dates = Annotated[DateRange, BeforeValidator(date_range)]
 Skip = Annotated[DateRange | str, BeforeValidator(skipped)]
 Lunar = Annotated[MonthDay, BeforeValidator(lunar)]

@@ -33,12 +33,12 @@ from broadcasts.model import (
 from broadcasts.recurrence import airings, dates, instant
 from controller.settings import values
 from controller.settings.context import Context, Target, of
-from controller.settings.dates import HOLIDAYS, Lunar, Skip, Solar
+from controller.settings.dates import HOLIDAYS, Lunar, Moment, Skip, Solar
 from controller.settings.schema.guards import OverrideIn, reasons
 from controller.settings.schema.site import Voice
 from controller.settings.sheet import Sheet, Steps, Strict
 from controller.settings.suggest import did_you_mean, shown
-from controller.settings.values import Day, Flag, Id, Line, Many, Moment, Prose, TimeOfDay
+from controller.settings.values import Day, Flag, Id, Line, Many, Prose, TimeOfDay
 from controller.settings.yaml_source import Map
 
 CHIMES = ("open", "close", "alarm")
@@ -236,7 +236,7 @@ def _check_dates(sheet: Sheet, steps: Steps, block: Map, broadcast: Broadcast, c
     try:
         if (broadcast.at and _recurs(broadcast, context)) or (broadcast.once and _airs_once(broadcast, context)):
             return
-    except ValueError:  # a year that the calendar does not know
+    except (ValueError, OverflowError):  # a year that the calendar does not know, or that no date has
         return
     key = next((key for key in ("skip", "lunar", "solar", "days", "once") if key in block), "until")
     between = f"between {broadcast.first} and {broadcast.last}" if broadcast.at else "of 'once'"
