@@ -189,7 +189,8 @@ class Network:
     async def queue(self, id: str, seconds: float, text: str) -> tuple[str, datetime]:
         """Add a broadcast to all nodes that airs once, in about `seconds`; its occurrence id and planned start."""
         local = (datetime.now(UTC) + timedelta(seconds=seconds, hours=7)).replace(microsecond=0, tzinfo=None)
-        what = {"id": id, "title": text[:60], "to": ["all"], "once": f"{local:%Y-%m-%d %H:%M:%S}", "play": [{"say": text}]}
+        once = f"{local:%Y-%m-%d %H:%M:%S}"
+        what: Json = {"id": id, "title": text[:60], "to": ["all"], "once": once, "play": [{"say": text}]}
         what["allow_conflict"] = True  # the district's own programme may be on then
         folder = self.config / "broadcasts"
         folder.mkdir(exist_ok=True)
