@@ -15,7 +15,7 @@ import signal
 import time
 import wave
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Sized
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -53,6 +53,8 @@ AHEAD = timedelta(seconds=9)
 """From the edit that brings an airing to its start: some lives of the controller, mostly."""
 TOPICS = Topics()
 SETTLE_S = 120.0
+MOMENTS = {"starting": 25, "editing": 20, "publishing": 25, "intake": 15, "ordering": 15}
+"""What a life of the controller ends in, and how often of a hundred."""
 
 
 # --- the network --------------------------------------------------------------------------------------------
@@ -352,9 +354,10 @@ class Programme:
 class Killer:
     """Starts controllers and kills them at moments that hurt."""
 
-    def __init__(self, district: District, programme: Programme, rng: random.Random) -> None:
+    def __init__(self, district: District, programme: Programme, recorder: Recorder, rng: random.Random) -> None:
         self._district = district
         self._programme = programme
+        self._recorder = recorder
         self._rng = rng
         self._starting_s = 1.5
         self.moments: Counter[str] = Counter()
@@ -363,7 +366,7 @@ class Killer:
         """Of `times` lives of the controller each ends by SIGKILL; the last one stays dead."""
         for _ in range(times):
             await self._district.launch()
-            moment = self._rng.choices(("starting", "editing", "ordering", "idle"), (30, 40, 15, 15))[0]
+            moment = self._rng.choices(tuple(MOMENTS), tuple(MOMENTS.values()))[0]
             doing = await self._live_until(moment)
             await self._district.end("controller", signal.SIGKILL)
             await asyncio.gather(*doing)
@@ -376,14 +379,31 @@ class Killer:
         began = time.monotonic()
         await self._district.answering()
         self._starting_s = 0.9 * self._starting_s + 0.1 * (time.monotonic() - began)
-        doing: list[asyncio.Task[None]] = []
-        if moment == "editing":
-            self._programme.disturb()
-            await asyncio.sleep(0.4)  # the watcher of files waits that long for an editor to finish
-        elif moment == "ordering":
-            doing.append(asyncio.create_task(self._programme.say()))
-        await asyncio.sleep(self._rng.uniform(0, 0.6))
-        return doing
+        match moment:
+            case "editing":
+                self._programme.disturb()
+                await asyncio.sleep(0.4)  # the watcher of files waits that long for an editor to finish
+            case "publishing":
+                self._programme.disturb()
+                await self._next(self._recorder.documents)
+                await asyncio.sleep(self._rng.uniform(0, 0.05))
+                return []
+            case "intake":
+                await self._next(self._recorder.journal)
+                await asyncio.sleep(self._rng.uniform(0, 0.05))
+                return []
+            case "ordering":
+                order = asyncio.create_task(self._programme.say())
+                await asyncio.sleep(self._rng.uniform(0, 1.2))
+                return [order]
+        await asyncio.sleep(self._rng.uniform(0, 1.2))
+        return []
+
+    async def _next(self, messages: Sized) -> None:
+        """Until one more has passed the broker; a life in which none does is long enough too."""
+        before, patience = len(messages), time.monotonic() + 5
+        while len(messages) == before and time.monotonic() < patience:
+            await asyncio.sleep(0.002)
 
 
 async def account_of(
@@ -398,7 +418,7 @@ async def account_of(
     ):
         programme = Programme(district, recorder, rng)
         editing = asyncio.create_task(programme.edit_for_ever(), name="operator")
-        killer = Killer(district, programme, rng)
+        killer = Killer(district, programme, recorder, rng)
         await district.end("controller", signal.SIGKILL)
         for done in range(0, kills, 10):
             await killer.kill(min(10, kills - done))

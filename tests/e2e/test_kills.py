@@ -29,6 +29,7 @@ async def test_twenty_five_kills_lose_no_airing_and_double_none(folder: Path) ->
     assert account.wrong == {}
     assert account.airings >= 10
     assert account.epochs >= 10, "most lives were long enough to take over"
+    assert account.documents >= 20, "many were long enough to publish"
 
 
 @pytest.mark.timeout(240)
