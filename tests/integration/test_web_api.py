@@ -17,6 +17,10 @@ ORDERS = {
     "/api/say": {"text": "Chào bà con", "to": ["na-meo"]},
     "/api/play": {"path": "/audio/nhac.mp3", "to": ["na-meo"]},
     "/api/stop": {"to": ["all"]},
+    "/api/volume": {"volume": 60, "to": ["all"]},
+    "/api/emergency": {"sound": "lu-quet", "to": ["na-meo"]},
+    "/api/emergency/lu-quet@1/update": {"volume": 80},
+    "/api/emergency/lu-quet@1/end": {},
     "/api/incidents/1/ack": {"by": "Thịnh"},
     "/api/incidents/1/repaired": {"by": "Thịnh", "note": "thay mô-đun"},
     "/api/nodes/na-meo-01/selftest": None,
@@ -55,6 +59,7 @@ async def test_nobody_makes_the_horns_speak_without_the_token(
     assert answer.status_code == 401
     assert answer.json() == {"error": "this needs the controller's token"}
     assert district.orders.given == []
+    assert district.emergencies.given == []
     assert district.dispatch.ordered == []
     [incident] = (await web.get("/api/incidents")).json()["incidents"]
     assert incident["state"] == "open"
