@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from broadcasts.calendar import VIETNAM
+from broadcasts.calendar import VIETNAM, Calendar, LunarStart
 from broadcasts.model import Broadcast, Chime, DateRange, MonthDay, Repeat, Weekday
 from broadcasts.recurrence import Skipped, airings, expand, instant, midnight_after
 from broadcasts.timeline import occurrence_id
@@ -226,3 +226,11 @@ def test_the_next_airing_of_a_rare_rule_is_found_without_going_through_the_whole
     rule = broadcast(at=MORNING, lunar=(MonthDay(1),))
     far = expand(rule, HANOI, VIETNAM, datetime(2026, 11, 23, tzinfo=UTC), datetime(2098, 1, 1, tzinfo=UTC))
     assert f"{next(far).local:%Y-%m-%d}" == "2026-12-09"
+
+
+def test_a_corrected_new_moon_moves_what_keeps_lunar_dates_and_makes_the_30th_exist() -> None:
+    rule = broadcast(at=MORNING, lunar=(MonthDay(30, 12), MonthDay(1, 1)))
+    window = (datetime(2027, 2, 1, tzinfo=HANOI), datetime(2027, 3, 1, tzinfo=HANOI))
+    later = Calendar(moons={date(2027, 2, 6): LunarStart(date(2027, 2, 7), 1)})
+    assert [one.local.day for one in airings(rule, HANOI, later, *window)] == [6, 7]
+    assert [one.local.day for one in airings(rule, HANOI, VIETNAM, *window)] == [6]
