@@ -132,10 +132,10 @@ def _manner(life: str | None, repeat: int | None, gap: str | None, volume: int |
 
 
 def _seconds(written: str | None, least: str, most: str) -> int | None:
-    from controller.settings.values import duration
-
     if written is None:
         return None
+    from controller.settings.values import duration  # a third of a second, which only those who ask for it wait
+
     try:
         return int(duration(least, most)(written).total_seconds())
     except ValueError as error:
