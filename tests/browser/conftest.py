@@ -12,9 +12,9 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from controller.web.server import serve
+from tests.browser import installed
 from tests.district import TOKEN, District
 
-CHROMIUM = "/usr/bin/chromium"
 SCREENS = Path(__file__).parents[2] / "build" / "screens"
 
 WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
@@ -74,10 +74,11 @@ def served(tmp_path: Path) -> Iterator[Served]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """One Chromium for a module, not the session: while it is there its event loop runs in the tests' thread."""
-    if not Path(CHROMIUM).exists():
-        pytest.skip("no Chromium on this machine: apt install chromium")
+    program = installed.browser()
+    if program is None:
+        pytest.skip("no Chromium that can be driven (a snap cannot): install chromium or Google Chrome")
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM)
+        chromium = playwright.chromium.launch(executable_path=program)
         yield chromium
         chromium.close()
 
