@@ -11,6 +11,7 @@ from broadcasts.model import Say, assets_of
 from controller.adapters.store.sql import SqlStore
 from controller.domain.emergencies import Confirmed, confirmed
 from controller.domain.site import HeldSound, Settings
+from controller.ports import AudioRefused, ConfigRefused
 from controller.services.emergencies import Amendment, Manner, Message
 from controller.wire.messages import Emergency, Heartbeat, JournalEntry, Playing
 from controller.wire.signing import Refused, verify
@@ -411,3 +412,36 @@ async def test_a_journal_that_comes_days_later_still_finds_its_emergency() -> No
     await house.timer.run_due()
     await journaled(house, "na-meo-02", 1, "emergency", id=done["id"], rev=1, result="started")
     assert (await states(house, done["id"]))["na-meo-02"] == "sounding"
+
+
+# --- held sounds and the configuration --------------------------------------------------------------------------
+
+
+async def test_a_held_sound_that_cannot_be_rendered_is_told_and_an_edit_with_one_is_refused() -> None:
+    house = await opened()
+    bad = Say("Sơ tán!", "vi")
+    house.library.refused.add(bad)
+    before = len(house.documents("na-meo-01"))
+    held = (*house.configured.site.emergency_sounds, HeldSound("so-tan", bad, "site.yaml:12"))
+    house.configured = replace(house.configured, digest="2", site=replace(house.configured.site, emergency_sounds=held))
+    with pytest.raises(ConfigRefused, match=r"site\.yaml:12: emergency sound 'so-tan': "):
+        await house.scheduling.reload()
+    assert len(house.documents("na-meo-01")) == before
+    house.library.refused.clear()
+    await house.scheduling.reload()
+    names = [sound.name for sound in house.documents("na-meo-01")[-1].settings.emergency_sounds]
+    assert names == ["lu-quet", "lu-quet-dien-tap", "so-tan", "so-tan-dien-tap"]
+    await house.emergencies.sound(Message(sound="so-tan"), ["all"], TEN_MINUTES)
+
+
+async def test_a_start_with_a_sound_that_cannot_be_rendered_still_has_the_others() -> None:
+    store = SqlStore("sqlite://")
+    await store.open()
+    house = House(site(), store, FakeClock())
+    house.library.refused.add(Say("Lũ quét!", "vi"))
+    await house.started()
+    assert [line for line in house.scheduling.problems if "emergency sound 'lu-quet'" in line]
+    assert house.documents("na-meo-01")[-1].settings.emergency_sounds == ()
+    with pytest.raises(AudioRefused):
+        await house.emergencies.sound(FLOOD, ["na-meo"], TEN_MINUTES)
+    assert said(house, "na-meo") == []
