@@ -103,11 +103,12 @@ def planned(ready: Sequence[Ready]) -> tuple[int, Review]:
     return len(plan), review(plan, broadcasts, lambda _: guards, HANOI, START)
 
 
-def timed(ready: Sequence[Ready]) -> tuple[float, int, Review]:
+def timed(ready: Sequence[Ready]) -> tuple[float, float, int, Review]:
+    """Seconds by the clock and of the processor: they differ by what else the machine was busy with."""
     gc.collect()
-    begin = time.perf_counter()
+    begin, busy = time.perf_counter(), time.process_time()
     airings, found = planned(ready)
-    return time.perf_counter() - begin, airings, found
+    return time.perf_counter() - begin, time.process_time() - busy, airings, found
 
 
 def peak_mb(ready: Sequence[Ready]) -> float:
@@ -127,9 +128,11 @@ def main() -> None:
         ready = queued(size, targets)
         rounds = [timed(ready) for _ in range(ROUNDS)]
         name = f"{size} broadcasts x {DAYS} days"
-        report.spread(f"{name}, {NODES} nodes", [seconds for seconds, _, _ in rounds], "s")
-        report.add(f"{name}: airings", rounds[0][1], "")
-        report.add(f"{name}: refusals", len(rounds[0][2].refusals), "")
+        report.spread(f"{name}, {NODES} nodes", [seconds for seconds, *_ in rounds], "s")
+        report.spread(f"{name}: processor", [busy for _, busy, *_ in rounds], "s")
+        _, _, airings, found = rounds[0]
+        report.add(f"{name}: airings", airings, "")
+        report.add(f"{name}: refusals", len(found.refusals), "")
         report.add(f"{name}: peak memory", peak_mb(ready), "MB")
         report.add(f"{name}: target", LIMIT_S[size], "s at most")
     report.write()
