@@ -92,9 +92,7 @@ class FakeTimer:
     async def run_due(self) -> int:
         """Fire everything due by the clock, earliest first; how many."""
         fired = 0
-        while due := sorted(
-            (when, name) for name, (when, _) in self.jobs.items() if when <= self.clock.now()
-        ):
+        while due := sorted((when, name) for name, (when, _) in self.jobs.items() if when <= self.clock.now()):
             _, call = self.jobs.pop(due[0][1])
             await call()
             fired += 1

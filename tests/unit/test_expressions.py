@@ -140,9 +140,7 @@ def test_names_are_the_metrics_it_looks_at() -> None:
 
 @given(
     st.text(alphabet="ab01.<>=!()+-*/ '\"andortuefls", max_size=60),
-    st.dictionaries(
-        st.sampled_from("ab"), st.none() | st.booleans() | st.integers() | st.floats() | st.text()
-    ),
+    st.dictionaries(st.sampled_from("ab"), st.none() | st.booleans() | st.integers() | st.floats() | st.text()),
 )
 def test_no_text_and_no_measurement_does_more_than_refuse(text: str, metrics: dict[str, object]) -> None:
     """Whatever an operator writes parses or is refused; whatever a node sends is true, false or unknown."""
