@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,6 @@ from tests.e2e.network import ROOT, Network
 
 NODES = int(os.environ.get("LOA_BENCH_NODES", "60"))
 ROUNDS = 5
-PROGRAMME = " ".join(["Bản tin thời tiết. Đêm nay vùng núi có mưa vừa, mưa to, có nơi mưa rất to và dông."] * 30)
 
 
 class Large(Network):
@@ -49,9 +48,14 @@ class Large(Network):
         return await super().until(condition, within=max(within, NODES / 2), every=max(every, NODES / 1000))
 
 
-async def _programme(network: Network, seconds: float = 12) -> None:
-    """Something is on air on every node."""
-    occurrence, _ = await network.queue(f"nen-{time.time_ns()}", seconds, PROGRAMME)
+async def _programme(network: Network) -> None:
+    """Something is on air on every node, for longer than this takes; a short text, so that 1,000 nodes have it soon."""
+    local = (datetime.now(UTC) + timedelta(seconds=10 + NODES / 40, hours=7)).replace(microsecond=0, tzinfo=None)
+    what = {"id": "nen", "title": "Nền", "to": ["all"], "once": f"{local:%Y-%m-%d %H:%M:%S}", "allow_conflict": True}
+    play: list[dict[str, str]] = [{"say": "Bản tin thời tiết."}, {"pause": "10m"}]
+    (network.config / "broadcasts").mkdir()
+    (network.config / "broadcasts" / "nen.yaml").write_text(yaml.safe_dump({"broadcasts": [{**what, "play": play}]}))
+    occurrence = f"nen@{local:%Y-%m-%dT%H:%M:%S}".removesuffix(":00")
 
     async def all_play() -> bool:
         nodes = (await network.control(do="list"))["nodes"]
