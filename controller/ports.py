@@ -299,6 +299,9 @@ class Tx(Protocol):
     def sounding(self) -> list[Delivery]:
         """All deliveries in state sounding or interrupted."""
 
+    def unresolved(self, start: datetime, end: datetime) -> list[str]:
+        """Ids of the occurrences that ended in [start, end) and of which some delivery still waits or sounds."""
+
     def put_delivery_events(self, rows: Iterable[DeliveryEvent]) -> None: ...
 
     def delivery_events(self, occurrence: str, node: str | None = None) -> list[DeliveryEvent]:

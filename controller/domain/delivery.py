@@ -153,6 +153,9 @@ def advance(delivery: Delivery, event: Event, at: datetime, reason: str = "") ->
 PLAYING_WORDS = frozenset(_PLAYED)
 """Events that only the node's journal can bring."""
 
+TAKEN_BACK = "cancelled"
+"""Why a node skips what is not in its newest document."""
+
 
 @dataclass(frozen=True, slots=True)
 class Word:
@@ -168,6 +171,8 @@ class Word:
 
 def journaled(delivery: Delivery, word: Word) -> Delivery:
     """`delivery` after a word of the node. UnexpectedEvent if that can't be (nothing changed)."""
+    if word.event is E.SKIPPED and word.reason == TAKEN_BACK and delivery.state in {*WAITING, S.UNKNOWN}:
+        return delivery  # the echo of an edit that was itself taken back: the node will play it, and say so
     after = advance(delivery, word.event, word.at, word.reason)
     if word.event is E.STARTED and after.started_at is None:
         return replace(after, started_at=word.at, late_ms=word.late_ms)

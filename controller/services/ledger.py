@@ -135,6 +135,10 @@ class Ledger:
 
         return await self._store.read(work)
 
+    async def unresolved(self, since: datetime, before: datetime) -> list[str]:
+        """Ids of occurrences that ended from `since` to `before` and that nobody has judged on every node."""
+        return await self._store.read(lambda tx: tx.unresolved(since, before))
+
     def _apply(self, tx: Tx, entries: Sequence[tuple[str, JournalEntry]]) -> None:
         """Move the deliveries that `entries` tell of: read once, walk through the entries in order, write once."""
         told = [(node, entry, ids) for node, entry in entries if (ids := self._about(node, entry))]

@@ -59,6 +59,8 @@ VERDICT_AGAIN = timedelta(minutes=1)
 """When the database could not take a verdict."""
 JOURNAL_KEPT = timedelta(days=90)
 LEDGER_KEPT = timedelta(days=3 * 365)
+AWAY_AT_MOST = timedelta(days=30)
+"""How far back a start looks for airings that ended while no controller was there."""
 ARM_AHEAD = timedelta(hours=26)
 """Deadlines are armed this far ahead; the daily plan arms the next ones."""
 
@@ -156,6 +158,7 @@ class Scheduling:
             await self._replan("controller started", changelog.MEANWHILE if self._dispatch.documents() else "")
         await self._daily()
         await self._end_what_ended()
+        await self._judge_what_was_missed()
 
     async def reload(self, by: str = "file") -> Difference:
         """Take the configuration folder as it is now. ConfigRefused: nothing changed, `problems` say why."""
@@ -347,6 +350,12 @@ class Scheduling:
         about to tell: its journal has come when the verdict does."""
         now = self._clock.now()
         for id in await self._ledger.left_sounding(now - KEEP_AFTER_END):
+            self._timer.at(f"verdict:{id}", now + VERDICT_AGAIN, self._verdict(id))
+
+    async def _judge_what_was_missed(self) -> None:
+        """What ended while no controller was there to time it, and is too long over to be planned again."""
+        now = self._clock.now()
+        for id in await self._ledger.unresolved(now - AWAY_AT_MOST, now):
             self._timer.at(f"verdict:{id}", now + VERDICT_AGAIN, self._verdict(id))
 
     async def _look_ahead(self) -> None:

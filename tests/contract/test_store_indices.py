@@ -28,6 +28,7 @@ QUESTIONS: dict[str, Callable[[SqlTx], object]] = {
     "delivery": lambda tx: tx.delivery("tin@1", "na-meo-01"),
     "deliveries_of": lambda tx: tx.deliveries_of(["tin@1", "tin@2"], ["na-meo-01"]),
     "sounding": lambda tx: tx.sounding(),
+    "unresolved": lambda tx: tx.unresolved(T0, T0 + DAY),
     "delivery_events": lambda tx: tx.delivery_events("tin@1", "na-meo-01"),
     "preflights": lambda tx: tx.preflights(["tin@1", "tin@2"]),
     "prune_ledger": lambda tx: tx.prune_ledger(T0),

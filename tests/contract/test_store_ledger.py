@@ -143,6 +143,17 @@ async def test_only_what_is_on_air_is_sounding(store: SqlStore) -> None:
     assert [row.node for row in sounding] == ["node-interrupted", "node-sounding"]
 
 
+async def test_only_what_ended_with_nobody_knowing_how_is_unresolved(store: SqlStore) -> None:
+    states = {f"tin@{state.value}": state for state in DeliveryState}
+    late = occurrence("later", T0 + timedelta(days=1))
+    await store.transact(lambda tx: tx.put_occurrences([*(occurrence(id) for id in states), late]))
+    rows = [delivery(id, "node-1", state) for id, state in states.items()]
+    await store.transact(lambda tx: tx.put_deliveries([*rows, delivery("later", "node-1")]))
+    found = await store.transact(lambda tx: tx.unresolved(T0 - MINUTE, T0 + timedelta(hours=12)))
+    open_states = ("accepted", "interrupted", "planned", "published", "ready", "sounding")
+    assert found == [f"tin@{state}" for state in open_states]
+
+
 async def test_the_history_of_a_delivery_is_told_in_order_of_time(store: SqlStore) -> None:
     started = DeliveryEvent("tin@1", "na-meo-01", T0, DeliveryState.SOUNDING)
     failed = DeliveryEvent("tin@1", "na-meo-01", T0 + MINUTE, DeliveryState.FAILED, "amplifier")

@@ -215,6 +215,27 @@ async def test_a_node_that_died_on_air_while_nobody_looked_is_not_on_air_for_eve
     assert (await again.states(TODAY))["na-meo-01"] == "unknown"
 
 
+async def test_an_airing_that_passed_while_no_controller_was_there_is_judged_by_the_next_one(house: House) -> None:
+    await house.clock.advance(14 * 3600)
+    again = await house.restarted()
+    await again.started()
+    await house.clock.advance(61)
+    await again.timer.run_due()
+    assert await again.states(TODAY) == dict.fromkeys(NODES, "unknown")
+
+
+async def test_an_airing_that_was_taken_back_and_put_back_is_played_whatever_a_node_says_of_the_first_edit(
+    house: House,
+) -> None:
+    """Its word that it skips what was cancelled may come after the second edit; what it plays then is not lost."""
+    await house.edited()
+    await house.edited(NEWS)
+    await house.ledger.take([("na-meo-01", word(1, "skipped", START, reason="cancelled"))])
+    assert (await house.states(TODAY))["na-meo-01"] == "published"
+    await house.ledger.take([("na-meo-01", word(2, "started", START + timedelta(hours=9), late_ms=1))])
+    assert (await house.states(TODAY))["na-meo-01"] == "sounding"
+
+
 async def test_an_edit_says_nothing_of_an_airing_that_is_over(house: House) -> None:
     """It was meant for these nodes, and what became of it there stays as it is known."""
     before = replace(NEWS, exclude=("son-thuy-01",))

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, and_, delete, insert, or_, select
 from controller.adapters.store import schema
 from controller.adapters.store.mapping import CHUNK, Mapped, chunks
 from controller.adapters.store.tx_base import TxBase
-from controller.domain.delivery import Delivery, DeliveryEvent, DeliveryState, OccurrenceRow
+from controller.domain.delivery import WAITING, Delivery, DeliveryEvent, DeliveryState, OccurrenceRow
 from controller.domain.preflight import PreflightRow
 
 OCCURRENCES = Mapped(schema.occurrences, OccurrenceRow)
@@ -62,6 +62,17 @@ class LedgerTx(TxBase):
         rows = schema.deliveries.c
         found = DELIVERIES.select().where(rows.state.in_(SOUNDING)).order_by(rows.occurrence, rows.node)
         return DELIVERIES.all(self.conn, found)
+
+    def unresolved(self, start: datetime, end: datetime) -> list[str]:
+        ended, rows = schema.occurrences.c, schema.deliveries.c
+        found = (
+            select(ended.id)
+            .distinct()
+            .join(schema.deliveries, rows.occurrence == ended.id)
+            .where(ended.end >= start, ended.end < end, rows.state.in_((*SOUNDING, *sorted(WAITING))))
+            .order_by(ended.id)
+        )
+        return list(self.conn.scalars(found))
 
     def put_delivery_events(self, rows: Iterable[DeliveryEvent]) -> None:
         if values := [EVENTS.values(row) for row in rows]:
