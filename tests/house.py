@@ -8,7 +8,7 @@ from datetime import time
 from hashlib import sha256
 from zoneinfo import ZoneInfo
 
-from broadcasts.model import Broadcast, FileTrack, Item, Node, Rendered, Say, Zone
+from broadcasts.model import Broadcast, FileTrack, Item, Node, Pause, Rendered, Say, Zone
 from controller.adapters.store.sql import SqlStore
 from controller.domain.escalation import AlertSettings
 from controller.domain.site import Settings, Site
@@ -61,7 +61,7 @@ def network(*broadcasts: Broadcast, digest: str = "1") -> Settings:
 
 @dataclass
 class FakeLibrary:
-    """Renders anything to an asset named by what it says, ten seconds long; refuses what a test tells it to."""
+    """Renders anything to an asset named by what it says, ten seconds and its pauses long; refuses what a test says."""
 
     refused: set[Item] = field(default_factory=set)
     collected: list[set[str]] = field(default_factory=list)
@@ -71,7 +71,8 @@ class FakeLibrary:
             if item in self.refused:
                 raise AudioRefused("silent", index)
         name = sha256(repr(tuple(items)).encode()).hexdigest()
-        return Rendered((FileTrack(name, f"/media/{name}.opus", 1000, 10_000),), 10_000)
+        length = 10_000 + sum(item.duration_ms for item in items if isinstance(item, Pause))
+        return Rendered((FileTrack(name, f"/media/{name}.opus", 1000, length),), length)
 
     def path(self, sha256: str) -> str | None:
         return None
