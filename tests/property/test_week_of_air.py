@@ -62,6 +62,7 @@ class Week:
         self.settings = district(nodes)
         self.retained: dict[str, Published] = {}
         self.published: set[tuple[str, str]] = set()
+        self.silenced: dict[tuple[str, str], datetime] = {}
         self.complaints: list[str] = []
         self.newest: dict[str, tuple[int, int]] = {}
         self._agenda: list[tuple[float, int, Callable[[], Awaitable[None] | None]]] = []
@@ -341,15 +342,22 @@ class Week:
                 self.complaints.append(f"refused: {error.problems}")
 
     async def order(self) -> None:
-        if not self.house:
-            return
+        """Something is said now, or silence is ordered; often the one right after the other."""
         zone = self.rng.choice(list(self.settings.zones))
-        if self.rng.random() < 0.5:
+        if self.rng.random() < 0.3:
+            await self.stop(zone)
+        elif self.house:
             self.happened["say"] += 1
             await self.house.orders.say("Chào bà con.", [zone], by="test", override="test")
-        else:
+            self.soon(self.rng.choice((0.2, 1, 3, 10, HOUR)), lambda: self.stop(zone))
+
+    async def stop(self, zone: str) -> None:
+        """Silence: of what it names, nothing may begin any more on a node that is connected."""
+        if self.house:
             self.happened["stop"] += 1
-            await self.house.orders.stop_air([zone], by="test")
+            stopped = (await self.house.orders.stop_air([zone], by="test"))["stopped"]
+            nodes = [one for one in self.settings.targets([zone]) if self.nodes[one].connected]
+            self.silenced |= {(id, node): self.clock.now() for id in stopped for node in nodes}
 
     # --- a week -----------------------------------------------------------------------------------------------
 
@@ -441,6 +449,10 @@ class Audit:
             heard = {(id, node.id) for id in node.microphone.heard}
             self.found += [f"heard, but not in the ledger: {key}" for key in heard - self.deliveries.keys()]
         self.found += [f"sent, but not in the ledger: {key}" for key in self.week.published - self.deliveries.keys()]
+        for (id, name), at in self.week.silenced.items():
+            sounded = self.week.nodes[name].microphone.heard.get(id)
+            if sounded and sounded.began > at + timedelta(seconds=1):
+                self.found.append(f"{id} was stopped on {name} at {at}, and began at {sounded.began}")
         for row in self.deliveries.values():
             if (wrong := self._wrong(row, now)) is not None:
                 self.found.append(f"{row}: {wrong}")
