@@ -78,9 +78,10 @@ def network_of(folder: Path) -> dict[int, str]:
 
 
 @pytest.mark.timeout(240)
-def test_a_demo_of_a_minute_keeps_all_its_promises(demo: Demo, tmp_path: Path) -> None:
+def test_a_demo_keeps_all_its_promises(demo: Demo, tmp_path: Path) -> None:
     report = tmp_path / "report.json"
-    running = demo("--for", "60s", "--json", str(report))
+    # A minute is enough; a busy machine gets half a minute more.
+    running = demo("--for", "90s", "--json", str(report))
     said, _ = running.communicate()
     assert running.returncode == 0, said
     found = json.loads(report.read_text())
