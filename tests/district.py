@@ -133,6 +133,7 @@ class Orders:
 @dataclass
 class Scheduling:
     problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     refuse: tuple[str, ...] = ()
     planned: tuple[Occurrence, ...] = ()
 

@@ -91,6 +91,9 @@ class Planning(Protocol):
     def problems(self) -> tuple[str, ...]: ...
 
     @property
+    def warnings(self) -> tuple[str, ...]: ...
+
+    @property
     def planned(self) -> tuple[Occurrence, ...]: ...
 
 
@@ -181,14 +184,21 @@ class Reporting:
         settings, now = self._settings, self._clock.now()
         live = {id: _live(view) for id, view in self._monitoring.view().items()} if self._monitoring else {}
         problems = tuple(str(each) for each in self._scheduling.problems) if self._scheduling else ()
-        return await self._store.read(lambda tx: work(_Reader(tx, settings, now, live, problems)))
+        warnings = self._scheduling.warnings if self._scheduling else settings.warnings
+        return await self._store.read(lambda tx: work(_Reader(tx, settings, now, live, problems, warnings)))
 
 
 class _Reader:
     """One reading of everything at one moment, inside one transaction."""
 
     def __init__(
-        self, tx: Tx, settings: Settings, now: datetime, live: Mapping[str, Plain], problems: tuple[str, ...]
+        self,
+        tx: Tx,
+        settings: Settings,
+        now: datetime,
+        live: Mapping[str, Plain],
+        problems: tuple[str, ...],
+        warnings: tuple[str, ...],
     ) -> None:
         self._tx = tx
         self._settings = settings
@@ -197,6 +207,7 @@ class _Reader:
         self._now = now
         self._live = live
         self._problems = problems
+        self._warnings = warnings
 
     # --- status ---------------------------------------------------------------------------------------------
 
@@ -221,7 +232,7 @@ class _Reader:
             },
             "config": {
                 "problems": list(self._problems),
-                "warnings": list(self._settings.warnings),
+                "warnings": list(self._warnings),
                 "last_change": next(iter(self._changes(1, (changelog.TAKEN,))), None),
             },
         }

@@ -101,6 +101,12 @@ async def test_status_carries_the_problems_of_the_last_configuration(district: D
     assert status["config"]["problems"] == ["config/nodes.yaml:3:1: duplicate key 'id'"]
 
 
+async def test_status_carries_what_was_only_warned_of_audio_and_guards_too(district: District) -> None:
+    district.scheduling.warnings = ("config/broadcasts.yaml:4:5: broadcast 'tin': a little of it is clipped",)
+    status = await district.reporting.status()
+    assert status["config"]["warnings"] == list(district.scheduling.warnings)
+
+
 async def test_an_incident_says_what_to_do_what_to_bring_and_what_was_measured(district: District) -> None:
     await district.broken("na-meo-03", sent=2)
     [incident] = (await district.reporting.incidents())["incidents"]
