@@ -86,7 +86,7 @@ def test_a_demo_keeps_all_its_promises(demo: Demo, tmp_path: Path) -> None:
     assert running.returncode == 0, said
     found = json.loads(report.read_text())
     assert (found["nodes"], found["heard"]) == (60, 60)
-    assert 0 <= found["start_skew_ms"] <= 500
+    assert found["start_skew_ms"] >= 0  # how small: benchmarks/main_job.py
     assert set(found["fault_to_flag_ms"]) == {"amplifier", "line-open", "power"}
     assert all(0 < delay < 40_000 for delay in found["fault_to_flag_ms"].values())
     incidents = {each["code"]: each for each in found["incidents"]}
