@@ -23,6 +23,7 @@ from tests.e2e.network import Json, Network
 CHROMIUM = "/usr/bin/chromium"
 LISTENED = "muong-min-01"
 IDLE_S = 60.0
+SETTLE_S = 15.0
 AMPLIFIER_HOLD_S = 10.0
 CRITICAL_WAIT_S = 15.0
 
@@ -100,7 +101,14 @@ async def power_cut(network: Network, report: Report) -> None:
 
 
 async def idle(network: Network, report: Report) -> None:
-    """Figure 9: what the controller takes while nothing happens but heartbeats."""
+    """Figure 9: what the controller takes while nothing happens but heartbeats: after every node has its audio."""
+
+    async def all_fetched() -> bool:
+        nodes = (await network.control(do="list"))["nodes"].values()
+        return all(node["missing"] == 0 for node in nodes)
+
+    await network.until(all_fetched, within=180, every=1.0)
+    await asyncio.sleep(SETTLE_S)
     pid = network.pid("controller")
     before, began = _cpu_s(pid), time.monotonic()
     await asyncio.sleep(IDLE_S)

@@ -163,6 +163,7 @@ def _describe(node: Node) -> Answer:
         "faults": node.faults,
         "started": {id: stamp(at) for id, at in node.started.items()},
         "journal_backlog": node.journal.backlog,
+        "missing": node.assets.missing,
     }
 
 
