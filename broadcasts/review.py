@@ -497,7 +497,7 @@ def _wrong(what: Breach | Conflict, guards: Guards, zone: ZoneInfo) -> str:
             f"conflicts with {behind.id}, which has the same rank ({bid.rank}) and the horn then: "
             f"it could begin until {_clock(bid.latest, zone)} and finds no silence"
         )
-    begin, end = _clock(what.piece.begin, zone), _clock(what.piece.end, zone)
+    begin, end = _clock(what.piece.begin, zone), _clock(_whole_second(what.piece.end), zone)
     match what.guard:
         case Guard.QUIET:
             return f"sounds from {begin} to {end}, within quiet hours ({', '.join(map(str, guards.quiet))})"
@@ -541,6 +541,11 @@ def _left_out(missed: Missed) -> str:
 def _clock(ms: int, zone: ZoneInfo) -> str:
     at = moment(ms).astimezone(zone)
     return f"{at:%H:%M:%S}" if ms % MINUTE else f"{at:%H:%M}"
+
+
+def _whole_second(ms: int) -> int:
+    """Rounded up: what sounds for less than a second does not end when it begins."""
+    return -(-ms // 1000) * 1000
 
 
 def _day(ms: int, zone: ZoneInfo) -> str:

@@ -24,7 +24,7 @@ from controller.commands.words import t
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from controller.adapters.store.sql import SqlStore
     from controller.domain.site import Settings
@@ -99,7 +99,14 @@ def show(data: Any, as_json: bool, render: Callable[[Any], None]) -> None:
         render(data)
 
 
-def table(*columns: str, title: str | None = None) -> Table:
+def whole(name: str) -> Column:
+    """A column whose values are typed into other commands: never cut off."""
+    from rich.table import Column
+
+    return Column(name, overflow="fold", min_width=20)
+
+
+def table(*columns: str | Column, title: str | None = None) -> Table:
     """A table; without column names a plain list of names and values."""
     from rich import box
     from rich.table import Table

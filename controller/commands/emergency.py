@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import re
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -158,6 +159,8 @@ def _follow(found: base.Controller, done: Any, as_json: bool, complete: Callable
     data = _watch(found, done["id"], as_json, complete)
     if as_json:
         base.print_json({**data, "unpublished": done["unpublished"], "warnings": done["warnings"]})
+    elif not sys.stdout.isatty():
+        print()  # what is shown live ends without a line break in a file or a pipe
     for warning in done["warnings"]:
         base.complain(warning)
     for zone, why in done["unpublished"].items():
@@ -242,7 +245,7 @@ def _print_list(data: Any, zone: ZoneInfo) -> None:
     if not rows:
         out.print(t("No emergency, and none on the last day."))
     else:
-        grid = base.table("ID", t("what"), t("where"), t("state"), t("ordered"), t("nodes"))
+        grid = base.table(base.whole("ID"), t("what"), t("where"), t("state"), t("ordered"), t("nodes"))
         for each in rows:
             counts = ", ".join(f"{_said(each, state)} {number}" for state, number in each["counts"].items() if number)
             ordered = f"{base.local(each['ordered_at'], zone)} {each['ordered_by']}"

@@ -294,6 +294,7 @@ CATALOGUE: Mapping[str, str] = {
     "unverified": "chưa kiểm chứng",
     "sounding": "đang phát",
     "pending": "chờ phát",
+    "stopped": "đã dừng",
     "failed": "hỏng",
     "skipped": "bỏ qua",
     "cancelled": "đã hủy",

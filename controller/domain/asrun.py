@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from controller.domain.delivery import Delivery, DeliveryState, OccurrenceRow
+from controller.domain.delivery import TAKEN_BACK, Delivery, DeliveryState, OccurrenceRow
 
 SLACK = timedelta(seconds=10)
 """After the planned end a node has this long to say what became of it (protocol: completed by T+length+10 s)."""
@@ -20,6 +20,8 @@ class Heard(StrEnum):
     UNVERIFIED = "unverified"
     SOUNDING = "sounding"
     PENDING = "pending"
+    STOPPED = "stopped"
+    """It began, and somebody took it back: nothing failed."""
     FAILED = "failed"
     SKIPPED = "skipped"
     CANCELLED = "cancelled"
@@ -43,6 +45,8 @@ def verdict(delivery: Delivery, occurrence: OccurrenceRow, now: datetime) -> Hea
     """
     if delivery.state is DeliveryState.COMPLETED:
         return Heard.UNVERIFIED if delivery.level_db is None else Heard.HEARD
+    if delivery.state is DeliveryState.FAILED and delivery.reason == TAKEN_BACK:
+        return Heard.STOPPED
     if delivery.state in SETTLED:
         return SETTLED[delivery.state]
     if occurrence.cancelled_at is not None:

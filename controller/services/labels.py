@@ -77,6 +77,7 @@ HEARD: Mapping[str, Text] = {
     Heard.UNVERIFIED: Text("Đã phát, chưa đo được tiếng", "Played, level not measured"),
     Heard.SOUNDING: Text("Đang phát", "Sounding"),
     Heard.PENDING: Text("Chưa có kết quả", "No result yet"),
+    Heard.STOPPED: Text("Đã dừng theo lệnh", "Stopped by order"),
     Heard.FAILED: Text("Phát hỏng", "Failed"),
     Heard.SKIPPED: Text("Bỏ qua", "Skipped"),
     Heard.CANCELLED: Text("Đã hủy", "Cancelled"),
@@ -125,6 +126,7 @@ CONFIRMED: Mapping[str, Text] = {
 
 REASON: Mapping[str, Text] = {
     "late": Text("đã quá giờ", "too late"),
+    "cancelled": Text("đã được rút lại", "it was taken back"),
     "preempted": Text("nhường chương trình ưu tiên", "a higher rank held the horn"),
     "duplicate": Text("đã phát rồi", "already played"),
     "clock": Text("đồng hồ cụm loa chưa đúng", "the node's clock is not set"),

@@ -13,7 +13,7 @@ from typing import Any
 from broadcasts.model import Node
 from controller.domain import wording
 from controller.domain.asrun import Heard, progress, verdict
-from controller.domain.delivery import Delivery, DeliveryEvent, DeliveryState, OccurrenceRow
+from controller.domain.delivery import TAKEN_BACK, Delivery, DeliveryEvent, DeliveryState, OccurrenceRow
 from controller.domain.escalation import OutboxRow, OutboxState
 from controller.domain.faults import FaultRule, Severity, Text, Value
 from controller.domain.incidents import Incident, IncidentEvent, WorkOrder
@@ -353,6 +353,8 @@ def event_step(event: DeliveryEvent, each: Delivery) -> Plain:
         detail = {"played_ms": each.played_ms, "level_db": each.level_db}
     source = "node" if event.state in NODE_SAYS else "controller"
     said = labels.named(labels.DELIVERY, event.state)
+    if event.state is DeliveryState.FAILED and event.reason == TAKEN_BACK:
+        said = labels.named(labels.HEARD, Heard.STOPPED)
     return step(event.at, event.state.value, said, source=source, reason=event.reason, detail=detail)
 
 

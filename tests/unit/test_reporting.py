@@ -207,6 +207,14 @@ async def test_the_log_tells_heard_from_unverified_from_unknown(district: Distri
     assert (row["counts"]["heard"], row["counts"]["failed"], row["counts"]["unknown"]) == (1, 1, 2)
 
 
+async def test_what_an_operator_stopped_has_not_failed(district: District) -> None:
+    await district.planned(AIRING, "Bản tin", start=-30, to=["na-meo-01"])
+    stopped = Delivery(AIRING, "na-meo-01", S.FAILED, district.at(-25), reason="cancelled", played_ms=300_000)
+    await district.told(AIRING, "na-meo-01", (district.at(-25), S.FAILED), final=stopped)
+    [row] = (await district.reporting.log(date(2026, 11, 23)))["occurrences"]
+    assert (row["nodes"][0]["heard"], row["counts"]["stopped"], row["counts"]["failed"]) == ("stopped", 1, 0)
+
+
 async def test_the_log_of_a_day_is_the_local_day(district: District) -> None:
     # 01:00 UTC is 08:00 in Hà Nội; 17:30 UTC belongs to the next local day
     await district.planned("toi@1", "Tối", start=15 * 60 + 59)
