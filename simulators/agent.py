@@ -11,6 +11,7 @@ import contextlib
 import random
 import secrets
 import time
+from collections import deque
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -212,8 +213,13 @@ class Node:
         if self.frozen or not self.powered:
             return
         now = self.moment()
-        for action in self.speaker.step(now, event):
-            self._do(action, now)
+        events = deque([event])
+        while events:
+            for action in self.speaker.step(now, events.popleft()):
+                if isinstance(action, Arm) and (armed := self._armed_at_once(action)):
+                    events.append(armed)
+                else:
+                    self._do(action, now)
         self.timers.at("player", self.speaker.next_wake(now), self.step)
 
     def playing(self) -> str | None:
@@ -241,6 +247,17 @@ class Node:
             case Note():
                 self._note(action)
 
+    def _armed_at_once(self, arm: Arm) -> Armed | None:
+        """What waits for neither disk nor decoder, an emergency whose sound is held, sounds in this very step."""
+        if arm.once or "missed-broadcast" in self.parts.faults:
+            return None
+        clips = {sha256: self.shared.decoder.ready(sha256) for sha256 in _assets(arm.tracks)}
+        ready = {sha256: clip for sha256, clip in clips.items() if clip is not None}
+        if len(ready) < len(clips):
+            return None
+        self._programmes[arm.id] = Programme(arm.tracks, ready)
+        return Armed(arm.id, arm.tracks)
+
     async def _arm(self, arm: Arm) -> None:
         """Nothing sounds before its id is on the disk and its audio decoded."""
         try:
@@ -259,8 +276,8 @@ class Node:
     async def _clips(self, tracks: tuple[Track, ...]) -> dict[str, Clip]:
         if self.parts.faults.pop("missed-broadcast", None) is not None:
             raise Undecodable("the card returns rubbish")
-        assets = {asset.sha256 for track in tracks for asset in assets_of(track)}
-        return {sha256: await self.shared.decoder.clip(sha256, self.assets.path(sha256)) for sha256 in assets}
+        path = self.assets.path
+        return {sha256: await self.shared.decoder.clip(sha256, path(sha256)) for sha256 in _assets(tracks)}
 
     def _sound(self, sound: Sound) -> None:
         mono, wall = time.monotonic(), time.time()
@@ -423,3 +440,7 @@ class Node:
     def faults(self) -> list[str]:
         """Codes of the faults that were put in."""
         return sorted(self.parts.faults)
+
+
+def _assets(tracks: tuple[Track, ...]) -> set[str]:
+    return {asset.sha256 for track in tracks for asset in assets_of(track)}

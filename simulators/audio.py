@@ -74,6 +74,13 @@ class Decoder:
             task = self._clips[sha256] = asyncio.create_task(self._decode(sha256, path), name=f"decode {sha256[:8]}")
         return await asyncio.shield(task)
 
+    def ready(self, sha256: str) -> Clip | None:
+        """The asset, if it is decoded already."""
+        task = self._clips.get(sha256)
+        if task is None or not task.done() or task.cancelled() or task.exception() is not None:
+            return None
+        return task.result()
+
     def collect(self, needed: set[str]) -> None:
         """Drop decoded assets that no node needs any more."""
         for sha256 in [sha256 for sha256, task in self._clips.items() if task.done() and sha256 not in needed]:

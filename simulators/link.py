@@ -8,11 +8,11 @@ for one connection only: nothing queued or half done survives into the next.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import socket
 import struct
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -71,8 +71,11 @@ class Link:
         self._thread = threading.get_ident()
         self._client: Client | None = None
         self._ghosts: list[Client] = []
+        self._inbox: deque[MQTTMessage] = deque()
         self._task: asyncio.Task[None] | None = None
         self._down: asyncio.Event = asyncio.Event()
+        self._came_to_be = False
+        self._writing = False
         self.connected = False
         self.attempts = 0
 
@@ -182,18 +185,25 @@ class Link:
 
     async def _connection(self, client: Client) -> bool:
         """Live through one connection; whether it ever came up."""
-        came_up = False
-        waited = 0.0
-        while not self._down.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._down.wait(), MISC_S)
-            came_up = came_up or self.connected
-            waited += MISC_S
-            if not came_up and waited > CONNACK_S:
-                break
-            if client.socket() is not None:
-                client.loop_misc()
-        return came_up
+        self._came_to_be = False
+        upkeep = self._loop.call_later(MISC_S, self._upkeep, client, self._loop.time() + CONNACK_S)
+        try:
+            await self._down.wait()
+        finally:
+            upkeep.cancel()
+        return self._came_to_be
+
+    def _upkeep(self, client: Client, answer_by: float) -> None:
+        """Pings when nothing was said for a keepalive; gives up on a broker that never answers. A timer, not a task
+        that wakes: ten thousand of those would be a load of their own."""
+        if client is not self._client or self._down.is_set():
+            return
+        if not self._came_to_be and self._loop.time() > answer_by:
+            self._down.set()
+            return
+        if client.socket() is not None:
+            client.loop_misc()
+        self._loop.call_later(MISC_S, self._upkeep, client, answer_by)
 
     def _new_client(self) -> Client:
         client = Client(
@@ -268,7 +278,7 @@ class Link:
     def _subscribed(self, client: Client) -> None:
         """The first SUBACK of a connection: what is said from now on can be answered."""
         if client is self._client and not self.connected and not self._down.is_set():
-            self.connected = True
+            self.connected = self._came_to_be = True
             self._owner.on_up()
 
     def _on_disconnect(
@@ -285,11 +295,15 @@ class Link:
             self._owner.on_down(reason)
 
     def _on_message(self, client: Client, _: Any, message: MQTTMessage) -> None:
-        self._loop.call_soon(self._arrived, client, message)
+        self._inbox.append(message)
 
-    def _arrived(self, client: Client, message: MQTTMessage) -> None:
-        if client is self._client:
-            self._owner.on_message(message.topic, bytes(message.payload), message.retain)
+    def _hand_over(self, client: Client) -> None:
+        """In the very callback that read them, not in one of the loop's next: there a thousand nodes that all hear of
+        an emergency would each wait until every other has read."""
+        while self._inbox:
+            message = self._inbox.popleft()
+            if client is self._client:
+                self._owner.on_message(message.topic, bytes(message.payload), message.retain)
 
     def _on_socket_open(self, client: Client, _: Any, sock: Any) -> None:
         self._in_loop(self._watch, client, sock)
@@ -302,6 +316,7 @@ class Link:
         client.loop_read()
         while getattr(sock, "pending", None) is not None and sock.fileno() >= 0 and sock.pending():
             client.loop_read()
+        self._hand_over(client)
 
     def _on_socket_close(self, client: Client, _: Any, sock: Any) -> None:
         if sock.fileno() >= 0:
@@ -309,14 +324,21 @@ class Link:
             self._loop.remove_writer(sock)
 
     def _on_register_write(self, client: Client, _: Any, sock: Any) -> None:
-        self._in_loop(self._watch_write, client, sock)
+        self._in_loop(self._write_later, client, sock)
+
+    def _write_later(self, client: Client, sock: Any) -> None:
+        self._loop.call_soon(self._watch_write, client, sock)
 
     def _watch_write(self, client: Client, sock: Any) -> None:
-        if sock.fileno() >= 0:
+        """paho asks for this before each packet and mostly sends it in the same breath: the loop watches only a socket
+        that could not take all of it."""
+        if client.want_write() and sock.fileno() >= 0:
+            self._writing = True
             self._loop.add_writer(sock, client.loop_write)
 
     def _on_unregister_write(self, client: Client, _: Any, sock: Any) -> None:
-        if sock.fileno() >= 0:
+        if self._writing and sock.fileno() >= 0:
+            self._writing = False
             self._loop.remove_writer(sock)
 
     def _in_loop(self, call: Callable[[Client, Any], None], client: Client, sock: Any) -> None:

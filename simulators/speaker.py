@@ -660,7 +660,8 @@ class Speaker:
     # --- small things ----------------------------------------------------------------------------------------
 
     def _live(self) -> list[Job]:
-        return [job for jobs in (self._alarms, self._jobs) for job in jobs.values() if job.stage is not Stage.OVER]
+        over = Stage.OVER
+        return [job for jobs in (self._alarms, self._jobs) for job in jobs.values() if job.stage is not over]
 
     def _find(self, id: str) -> Job | None:
         return self._alarms.get(id) or self._jobs.get(id)

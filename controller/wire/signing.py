@@ -128,6 +128,13 @@ def verify(
     `audience`: the names this node answers to (its id, `zone:...` of its zones). Nothing of the payload is
     looked at before the signature holds. `limit`: bytes; MAX_DOCUMENT for what a `ref` points to.
     """
+    message = opened(kind, token, keys, limit=limit)
+    meant_for(message, audience, now)
+    return message
+
+
+def opened(kind: type[S], token: bytes, keys: Mapping[str, Ed25519PublicKey], *, limit: int = MAX_PAYLOAD) -> S:
+    """What somebody with one of these keys said, whoever it is for and however long ago; or Refused."""
     if len(token) > limit:
         raise Refused("malformed", f"{len(token)} bytes")
     header, signed, payload, signature = _split(token)
@@ -143,14 +150,17 @@ def verify(
     if header.get("typ") != TYP[kind]:
         raise Refused("wrong-type", str(header.get("typ"))[:40])
     try:
-        message = decode(kind, payload, limit=limit)
+        return decode(kind, payload, limit=limit)
     except WireError as error:
         raise Refused("malformed", str(error)) from None
+
+
+def meant_for(message: Claims, audience: tuple[str, ...], now: datetime) -> None:
+    """Refused when `message` is for somebody else, or past its time."""
     if message.aud not in audience:
         raise Refused("wrong-audience", message.aud[:60])
     if message.exp <= now.timestamp():
         raise Refused("expired", f"{int(now.timestamp()) - message.exp} s ago")
-    return message
 
 
 def payload_of(kind: type[S], token: bytes) -> S:
