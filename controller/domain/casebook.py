@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from controller.domain import incidents
+from controller.domain.centre import CentreCondition
 from controller.domain.correlation import (
     BATTERY_LOW,
     BROKER,
@@ -85,7 +86,8 @@ class Scene:
     """What is wrong now, and where things are.
 
     `conditions` by (node, code). `places`: node -> commune, of all that are configured. `unheard`: nodes whose
-    will stands and that answered no ping: their silence is certain. The waits come from `alerts`.
+    will stands and that answered no ping: their silence is certain. The waits come from `alerts`. `centre`: its own
+    faults by code, None for one that was looked for and is not there; of others nothing is known.
     """
 
     conditions: Mapping[tuple[str, str], Condition]
@@ -94,6 +96,7 @@ class Scene:
     places: Mapping[str, str]
     unheard: frozenset[str]
     alerts: AlertSettings
+    centre: Mapping[str, CentreCondition | None] = field(default_factory=dict)
 
 
 class Ledger(Protocol):
@@ -135,6 +138,7 @@ def reconcile(cases: Mapping[Key, Case], scene: Scene, ledger: Ledger, now: Now)
     """Bring the incidents in line with what is wrong now."""
     work = _Reconciliation(dict(cases), scene, ledger, now)
     work.shared_faults()
+    work.centre_faults()
     work.node_faults()
     work.parents()
     work.times()
@@ -149,6 +153,15 @@ def _next(case: Case) -> float:
     calm = case.unrest.calm_at() if case.unrest.flapping else NEVER
     verify = case.verify if case.incident.state is IncidentState.REPAIRED else NEVER
     return min(announce, calm, verify, case.weak_from + WINDOW_S)
+
+
+def _is_shared(case: Case) -> bool:
+    """Whether it is a fault of what several nodes share, and explains theirs."""
+    return case.incident.scope != NODE and case.incident.cause in GROUP_EXPLAINS
+
+
+def _as_condition(found: CentreCondition) -> Condition:
+    return Condition(CENTRE, found.code, CENTRE, found.severity, found.since, found.since, evidence=found.evidence)
 
 
 class _Reconciliation:
@@ -169,16 +182,18 @@ class _Reconciliation:
             if not self._is_told_already(outage):
                 self._appear((outage.scope, outage.subject, outage.cause), self._outage_condition(outage), outage)
         for case in self._open_cases():
-            if case.incident.scope != NODE:
+            if _is_shared(case):
                 self._follow_group(case)
 
     def _is_told_already(self, outage: Outage) -> bool:
         """The same thing has an open incident, or all its nodes are under one that explains as much."""
         explained = GROUP_EXPLAINS[outage.cause]
         for case in self._open_cases():
+            if not _is_shared(case):
+                continue
             if case.key[:2] == (outage.scope, outage.subject):
                 return True
-            wide = case.incident.scope != NODE and GROUP_EXPLAINS[case.incident.cause] >= explained
+            wide = GROUP_EXPLAINS[case.incident.cause] >= explained
             if wide and outage.nodes <= set(case.incident.nodes):
                 return True
         return False
@@ -220,6 +235,26 @@ class _Reconciliation:
             severity = Severity.CRITICAL
         mono = self._now.mono
         return Condition(outage.subject, outage.cause, component, severity, since=mono, seen=mono)
+
+    # --- faults of the centre itself ------------------------------------------------------------------------
+
+    def centre_faults(self) -> None:
+        """What the controller finds wrong with its own house. What it has not looked at stays as it was."""
+        for code, condition in sorted(self._scene.centre.items()):
+            case = self.cases.get((CENTRE, CENTRE, code))
+            if case is None or not case.open:
+                if condition is not None:
+                    self._appear((CENTRE, CENTRE, code), _as_condition(condition))
+            elif condition is not None:
+                self._follow_centre(case, _as_condition(condition))
+            else:
+                self._disappear(case, "measured good")
+
+    def _follow_centre(self, case: Case, condition: Condition) -> None:
+        self._follow(case, condition)
+        case = self.cases[case.key]
+        if dict(case.incident.evidence) != dict(condition.evidence):
+            self._put(replace(case, incident=replace(case.incident, evidence=condition.evidence)))
 
     # --- faults of single nodes -----------------------------------------------------------------------------
 
@@ -358,7 +393,7 @@ class _Reconciliation:
     def parents(self) -> None:
         """File every incident under the one that explains it."""
         groups = sorted(
-            (case for case in self._open_cases() if case.incident.scope != NODE),
+            (case for case in self._open_cases() if _is_shared(case)),
             key=lambda case: (SCOPE_ORDER[case.incident.scope], case.incident.id),
         )
         for case in self._open_cases():
@@ -378,7 +413,7 @@ class _Reconciliation:
             return False
         if incident.scope == NODE:
             return incident.cause in GROUP_EXPLAINS[over.cause] and self._shares(incident.subject, over)
-        if SCOPE_ORDER[over.scope] >= SCOPE_ORDER[incident.scope]:
+        if not _is_shared(case) or SCOPE_ORDER[over.scope] >= SCOPE_ORDER[incident.scope]:
             return False
         return over.scope == CENTRE or set(incident.nodes) <= set(over.nodes)
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from controller.domain.casebook import Case, Change, Key, Now, Outcome, Scene, reconcile
+from controller.domain.centre import rule_of
 from controller.domain.correlation import NODE
 from controller.domain.delivery import DeliveryState, OccurrenceRow
 from controller.domain.escalation import AlertSettings, OutboxRow, Transition, listeners, numbered, told_of
@@ -155,7 +156,7 @@ def _facts(tx: Tx, ledger: TxLedger, incident: Incident, settings: Settings) -> 
         lon=node.lon if node else None,
         keeper=node.keeper if node else "",
         keeper_phone=node.keeper_phone if node else "",
-        rule=next((rule for rule in settings.faults if rule.code == incident.cause), None),
+        rule=rule_of(incident.cause, settings.faults),
         next_due=ledger.next_due(affected),
         children=tuple(names),
         told=told_of(tx.outbox(incident.id)),

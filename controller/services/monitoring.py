@@ -16,9 +16,10 @@ import structlog
 
 from controller.domain import casebook
 from controller.domain.casebook import Case, Key, Now, Outcome
+from controller.domain.centre import CentreCondition, rule_of
 from controller.domain.correlation import NODE
 from controller.domain.escalation import messages_for
-from controller.domain.faults import FaultState
+from controller.domain.faults import FaultState, Severity, Value
 from controller.domain.incidents import RELAPSE, Incident, IncidentEvent
 from controller.domain.site import Settings
 from controller.ports import AuditRow, Clock, FaultRow, Store, StoreError, Tx
@@ -75,6 +76,7 @@ class Monitoring:
         self._unsettled = False
         self._doubtful = False
         self._deaf_from: float | None = None
+        self._centre: dict[str, CentreCondition | None] = {}
         self._lock = asyncio.Lock()
         self._orders: asyncio.Queue[tuple[str, Wish, dict[str, Any]]] = asyncio.Queue()
 
@@ -129,6 +131,27 @@ class Monitoring:
         if self._deaf_from is None:
             self._deaf_from = mono
             self._deadlines.set(_BROKER, mono + BROKER_LOST_S)
+
+    # --- the centre -----------------------------------------------------------------------------------------
+
+    def centre(self, code: str, evidence: Mapping[str, Value] | None, severity: Severity | None = None) -> None:
+        """Say whether the centre's own fault `code` is there: what shows it, or None when it was looked for and is not
+        there. Say it as often as you look; only a change does anything. Until it was said once since the start, an
+        incident of it stays as it was. `severity`: other than its rule says (domain/centre.py). Holds are the
+        caller's: what is said counts. `run` writes it down."""
+        found = None
+        if evidence is not None:
+            before = self._centre.get(code)
+            since = before.since if before else self._clock.monotonic()
+            found = CentreCondition(code, severity or self._severity_of(code), since, dict(evidence))
+        if code not in self._centre or self._centre[code] != found:
+            self._centre[code] = found
+            self._unsettled = True
+            self._deadlines.set(_BOOK, self._clock.monotonic())
+
+    def _severity_of(self, code: str) -> Severity:
+        rule = rule_of(code, self._settings.faults)
+        return rule.severity if rule else Severity.MAJOR
 
     # --- what nodes say -------------------------------------------------------------------------------------
 
@@ -254,7 +277,12 @@ class Monitoring:
         node_rows = [memory.node_row(health, now) for id in sorted(touched) if (health := nodes.get(id))]
         faults = {id: self._fault_rows(id, now) for id in sorted(touched)}
         lost = self._deaf_from is not None and now.mono - self._deaf_from >= BROKER_LOST_S
-        scene, settings, before, doubtful = nodes.scene(now.mono, lost), self._settings, self._cases, self._doubtful
+        scene, settings, before, doubtful = (
+            nodes.scene(now.mono, lost, dict(self._centre)),
+            self._settings,
+            self._cases,
+            self._doubtful,
+        )
 
         def write(tx: Tx) -> tuple[Outcome, bool]:
             tx.put_nodes(node_rows)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import structlog
 
 from controller.domain.casebook import Scene
+from controller.domain.centre import CentreCondition
 from controller.domain.correlation import CENTRE, COMMUNE, FEEDER, LINK, MAINS_LOST, UPLINK, Shared, Trouble
 from controller.domain.faults import Condition, Severity, Value
 from controller.domain.health import NodeHealth
@@ -255,7 +256,7 @@ class Nodes:
 
     # --- what is wrong --------------------------------------------------------------------------------------
 
-    def scene(self, mono: float, broker_lost: bool) -> Scene:
+    def scene(self, mono: float, broker_lost: bool, centre: Mapping[str, CentreCondition | None]) -> Scene:
         """What is wrong now, as casebook.reconcile wants to know it."""
         conditions: dict[tuple[str, str], Condition] = {}
         for id in sorted(self._unwell):
@@ -271,7 +272,7 @@ class Nodes:
             broker_lost=broker_lost,
         )
         unheard = frozenset(id for id in silent if self._nodes[id].pulse.gone and not self._nodes[id].pulse.answered)
-        return Scene(conditions, trouble, self._shared, self._places, unheard, self._settings.alerts)
+        return Scene(conditions, trouble, self._shared, self._places, unheard, self._settings.alerts, centre)
 
     def _link(self, health: NodeHealth, mono: float) -> Condition:
         """How this node's silence is described; its last measurements are the evidence."""

@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 
 from broadcasts.difference import held_by
 from broadcasts.model import Node, Occurrence, Playlist, Zone
+from controller.domain import centre
 from controller.domain.asrun import count
 from controller.domain.delivery import Delivery, DeliveryState, OccurrenceRow
 from controller.domain.emergencies import EmergencyRow
@@ -202,7 +203,7 @@ class _Reader:
     ) -> None:
         self._tx = tx
         self._settings = settings
-        self._rules = {rule.code: rule for rule in settings.faults}
+        self._rules = {**centre.RULES, **{rule.code: rule for rule in settings.faults}}
         self._people = {person.id: person.name for person in settings.alerts.people}
         self._now = now
         self._live = live

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from controller.domain import centre
 from controller.domain.expressions import ExpressionError, parse
 from controller.domain.faults import FaultRule, Latch, Severity, Text, Visit
 from controller.domain.wording import METRICS
@@ -39,10 +40,11 @@ COMPONENTS = (
     "controller board",
     "identity",
     "service",
+    "centre",
 )
-"""The parts of a node, and the service itself."""
+"""The parts of a node, the service itself, and the centre's own machine and people."""
 
-FOUND_BY_LOA = ("link", "missed-broadcast")
+FOUND_BY_LOA = ("link", "missed-broadcast", *centre.RULES)
 """Faults that no measurement shows; their rules give texts and severity."""
 
 CONDITIONS = ("raise", "clear", "critical")
