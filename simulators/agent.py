@@ -415,14 +415,14 @@ class Node:
                 await self.shared.decoder.clip(sha256, self.assets.path(sha256))
         return len(corrupt)
 
-    async def selftest(self, id: str) -> None:
+    async def selftest(self, id: str, *, soundless: bool = False) -> None:
         """Test the parts and the held sounds; the journal tells the results."""
         self.settle_parts()
-        test = self.parts.selftest()
+        test = self.parts.selftest(soundless=soundless)
         corrupt = await self._verify_sounds()
         passed = test.passed and not corrupt
         results = {**test.results, "sounds_corrupt": corrupt}
-        self.tell("selftest", id=id, result="passed" if passed else "failed", results=results)
+        self.tell("selftest", id=id, result="passed" if passed else "failed", results=results, parts=test.parts)
         self.vitals.beat()
 
     # --- from outside ---------------------------------------------------------------------------------------

@@ -212,7 +212,8 @@ class Obedience:
             case "log":
                 node.courier.rewind()
             case "selftest":
-                node.timers.spawn(node.selftest(command.id), f"selftest of {node.id}")
+                soundless = command.args.get("sound") == "none"
+                node.timers.spawn(node.selftest(command.id, soundless=soundless), f"selftest of {node.id}")
             case "stop":
                 node.step(Stop(_playlist_id(command.args)))
             case "volume":

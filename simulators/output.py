@@ -24,12 +24,14 @@ METER_MS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """[start_ms, end_ms) of a programme: a clip, or silence. `relaying`: a stream should be heard here."""
+    """[start_ms, end_ms) of a programme: a clip, or silence. `relaying`: a stream should be heard here; `streaming`:
+    a stream is on air, be it heard itself or its fallback."""
 
     start_ms: int
     end_ms: int
     clip: Clip | None = None
     relaying: bool = False
+    streaming: bool = False
 
 
 class Programme:
@@ -149,7 +151,8 @@ class Output:
         power = programme.power(start_ms, end_ms) * (self._volume / 100) ** 2
         segment = programme.at(start_ms)
         level = 10 * math.log10(power) if power > 0 else SILENCE_DBFS
-        return Load(max(SILENCE_DBFS, level), relaying=segment is not None and segment.relaying)
+        level = max(SILENCE_DBFS, level)
+        return Load(level, segment.relaying, segment.streaming) if segment is not None else Load(level)
 
     def _keep(self, programme: Programme, start_ms: float, end_ms: float) -> None:
         gain = self._parts.acoustic_gain() * self._volume / 100
@@ -199,12 +202,12 @@ def _relayed(track: StreamTrack, at: int, end: int, clips: Mapping[str, Clip]) -
     """A simulated node has no line to any station: silence, and after `on_silence_s` the fallback, over and
     over until the stream's time is up."""
     silent_until = min(end, at + track.on_silence_s * 1000)
-    yield Segment(at, silent_until, relaying=True)
+    yield Segment(at, silent_until, relaying=True, streaming=True)
     clip = clips[track.fallback.sha256] if track.fallback else None
     if clip is None:
-        yield Segment(silent_until, end, relaying=True)
+        yield Segment(silent_until, end, relaying=True, streaming=True)
         return
     while silent_until < end:
         until = min(end, silent_until + max(1, int(clip.duration_ms)))
-        yield Segment(silent_until, until, clip)
+        yield Segment(silent_until, until, clip, streaming=True)
         silent_until = until

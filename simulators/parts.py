@@ -13,6 +13,7 @@ import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from controller.wire.messages import Metric
 
@@ -94,10 +95,12 @@ class UnknownFault(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What the player asks of the amplifier: its input level (after the volume), and whether it relays."""
+    """What the player asks of the amplifier: its input level (after the volume), whether it relays, and whether a
+    stream is on air, be it heard itself or its fallback."""
 
     src_dbfs: float = SILENCE_DBFS
     relaying: bool = False
+    streaming: bool = False
 
 
 IDLE = Load()
@@ -107,6 +110,7 @@ IDLE = Load()
 class SelfTest:
     passed: bool
     results: dict[str, Metric | None]
+    parts: dict[str, Literal["passed", "failed", "skipped"]]
 
 
 class Parts:
@@ -132,6 +136,8 @@ class Parts:
         self.faults: dict[str, dict[str, Value]] = {}
         self.io_errors = 0
         """Writes that really failed on this machine's disk."""
+        self.stream_silent_s = 0.0
+        """How long the relayed station has been silent."""
         self._mono: float | None = None
 
     # --- faults ---------------------------------------------------------------------------------------------
@@ -180,6 +186,8 @@ class Parts:
         elapsed = 0.0 if self._mono is None else max(0.0, mono - self._mono)
         self._mono = mono
         hours = elapsed / 3600
+        silent = load.streaming and self._has("relay")
+        self.stream_silent_s = self.stream_silent_s + elapsed if silent else 0.0
         if self.mains_on:
             watts = 0.0 if self._has("charger") else min(60.0, self.battery_wh / 5)
             if self._has("charger"):
@@ -313,7 +321,9 @@ class Parts:
         source = self._source_dbfs(load)
         pilot = PILOT_DB + self._noise(0.3) if self.amplifier_works else PILOT_LOST_DB
         fan = 0 if self._has("fan") else round(1400 + 12 * (self.temperature - 30) + self._noise(15))
+        stream: dict[str, Metric | None] = {"stream_silent_s": round(self.stream_silent_s)} if load.streaming else {}
         return {
+            **stream,
             "src_dbfs": round(source, 1),
             "amp_vrms": round(self.amp_vrms(load), 2),
             "amp_pilot_db": round(pilot, 1),
@@ -346,31 +356,38 @@ class Parts:
             "spd_ok": not enclosure,
         }
 
-    def selftest(self) -> SelfTest:
-        """Sweep through the parts: pilot, line, insulation, battery, microphone in front of the horn."""
+    def selftest(self, *, soundless: bool = False) -> SelfTest:
+        """Sweep through the parts: pilot, line, insulation, battery, microphone in front of the horn. `soundless`:
+        nothing that could be heard, so nothing of the horn."""
         tested = self._audio_metrics(IDLE)
         names = ("amp_pilot_db", "line_z_ohm", "line_z_base_ohm", "earth_kohm")
         results: dict[str, Metric | None] = {name: tested[name] for name in names}
         results["batt_r_mohm"] = round(self.battery_mohm, 1)
         results["batt_r_base_mohm"] = round(self.r_nominal, 1)
         gain = self.acoustic_gain()
-        heard = MIC_SPL_DB + 20 * math.log10(gain) if gain > 0 else None
+        heard = MIC_SPL_DB + 20 * math.log10(gain) if gain > 0 and not soundless else None
         if heard is not None:  # with no sound on the line the microphone says nothing of the horn
             results["mic_spl_db"] = round(heard + self._noise(0.4), 1)
         results["mic_spl_base_db"] = MIC_SPL_DB
         results["mic_pilot_ok"] = not self._has("microphone")
-        return SelfTest(self._passes(heard), results)
+        passes = self._passes(heard)
+        parts: dict[str, Literal["passed", "failed", "skipped"]] = {
+            part: "passed" if good else "failed" for part, good in passes.items()
+        }
+        if soundless:
+            parts["horn"] = "skipped"
+        return SelfTest("failed" not in parts.values(), results, parts)
 
-    def _passes(self, heard_db: float | None) -> bool:
+    def _passes(self, heard_db: float | None) -> dict[str, bool]:
         off = abs(self.line_ohm() / self.z_nominal - 1)
-        return (
-            self.amplifier_works
-            and off < 0.15
-            and self._earth_kohm() > 100
-            and self.battery_mohm < 1.5 * self.r_nominal
-            and heard_db is not None
-            and heard_db > MIC_SPL_DB - 10
-        )
+        return {
+            "amplifier": self.amplifier_works,
+            "speaker line": 0.5 < self.line_ohm() / self.z_nominal < 2 and self._earth_kohm() > 100,
+            "horn": off < 0.15 and heard_db is not None and heard_db > MIC_SPL_DB - 10,
+            "battery": self.battery_mohm < 1.5 * self.r_nominal,
+            "microphone": not self._has("microphone"),
+            "storage": self.io_errors == 0 and not self._has("storage"),
+        }
 
     def _earth_kohm(self) -> float:
         return self._arg("earth-fault", "kohm") if self._has("earth-fault") else self.earth_nominal

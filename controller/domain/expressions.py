@@ -125,6 +125,37 @@ def parse(text: str) -> Expression:
     return Expression(text, term, frozenset(parser.names), _truth(term))
 
 
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """One of several conditions that are joined by `and`, or by `or`."""
+
+    evaluate: Evaluator = field(repr=False, compare=False)
+    names: frozenset[str]
+
+
+def clauses(text: str, joined_by: type[And] | type[Or]) -> tuple[Clause, ...]:
+    """The conditions that `text` joins at its top by `and` (by `or`); one, if it joins none."""
+    return tuple(Clause(_truth(term), _names(term)) for term in _split(parse(text).term, joined_by))
+
+
+def _split(term: Term, kind: type[And] | type[Or]) -> tuple[Term, ...]:
+    if isinstance(term, And | Or) and isinstance(term, kind):
+        return (*_split(term.left, kind), *_split(term.right, kind))
+    return (term,)
+
+
+def _names(term: Term) -> frozenset[str]:
+    match term:
+        case Name(name):
+            return frozenset({name})
+        case Constant():
+            return frozenset()
+        case Minus(of) | Absolute(of) | Not(of):
+            return _names(of)
+        case _:
+            return _names(term.left) | _names(term.right)
+
+
 # --- text -> terms ------------------------------------------------------------------------------------------
 
 _TOKEN = re.compile(

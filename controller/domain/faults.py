@@ -56,19 +56,19 @@ class Text:
 class FaultRule:
     """One row of config/faults.yaml.
 
-    `raise_when`, `clear_when`, `critical_when` are expressions over metrics (see domain/expressions.py);
+    `raise_when`, `clear_when`, `major_when`, `critical_when` are expressions over metrics (domain/expressions.py);
     without `clear_when` the fault clears when `raise_when` is false. With it, what is neither raises nor
     clears: that is the hysteresis. Holds are seconds during which every measurement must agree; with
     `raise_tests` (`clear_tests`) > 0 that many consecutive measurements are counted instead. What is not
     measured, so that an expression is unknown, neither opens nor closes. `models` empty: all models.
 
-    Metrics are those of the heartbeat or of a self-test, and what the controller adds: `clock.synced`,
-    `clock.offset_ms` (of the heartbeat's `clock`) and `boots_24h` (boots seen in the last 24 h).
+    Metrics are those of the heartbeat or of a self-test, and what the controller adds (ADDED).
 
-    `critical_when` makes an open fault critical after the same hold; severity never falls while it is open.
-    `latch`: what it takes beside good measurements to clear: nothing, a self-test passed since the last bad
-    measurement, or a person's word that it is repaired. A rule with neither `raise_when` nor `reported`
-    (`link`) is never raised from measurements: it gives its texts and severity to what is found elsewhere.
+    `major_when` and `critical_when` make an open fault so severe after the same hold; severity never falls while
+    it is open. `latch`: what it takes beside good measurements to clear: nothing, a self-test that this component
+    passed since the last bad measurement, or a person's word that it is repaired. A rule with neither `raise_when`
+    nor `reported` (`link`) is never raised from measurements: it gives its texts and severity to what is found
+    elsewhere.
     """
 
     code: str
@@ -79,6 +79,7 @@ class FaultRule:
     raise_when: str = ""
     clear_when: str = ""
     critical_when: str = ""
+    major_when: str = ""
     hold_open_s: float = 0
     hold_clear_s: float = 0
     raise_tests: int = 0
@@ -92,6 +93,11 @@ class FaultRule:
     """Metrics to show with the fault; those of `raise_when` are always shown."""
     reported: bool = False
     """Raised by the node's own fault report (`up/{node}/fault/{code}`), not by an expression."""
+
+
+ADDED = frozenset({"clock.synced", "clock.offset_ms", "boots_24h", "assets_missing"})
+"""Metrics that are not among a heartbeat's `metrics`: of its `clock`, boots seen in the last 24 hours, and how much
+of the audio it should hold is still to come."""
 
 
 class FaultState(StrEnum):

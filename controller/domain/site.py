@@ -14,6 +14,7 @@ from broadcasts.guards import USUAL, Guards
 from broadcasts.model import Broadcast, File, Node, Say, Zone
 from controller.domain.escalation import AlertSettings
 from controller.domain.faults import FaultRule
+from controller.domain.metrics import METRICS, Metric, Model
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,11 @@ class Settings:
     calendar: Calendar = VIETNAM
     guards: Mapping[str, Guards] = field(default_factory=dict)
     """Of nodes for which a commune, hamlet or zone says something else than the site."""
+
+    metrics: Mapping[str, Metric] = field(default_factory=lambda: METRICS)
+    """Everything that rules may look at and how it is shown, baselines too."""
+    models: Mapping[str, Model] = field(default_factory=dict)
+    """Hardware models of which something is known."""
 
     def guards_of(self, node: str) -> Guards:
         """When and how much `node` may be talked to."""

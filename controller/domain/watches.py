@@ -7,13 +7,14 @@ closes anything. A hold ends at its own time, not at the next heartbeat: `deadli
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from controller.domain.expressions import Evaluator, parse
+from controller.domain.expressions import And, Clause, Evaluator, Or, clauses, parse
 from controller.domain.faults import (
     CONFIRMED,
+    RANK,
     FaultRule,
     FaultState,
     Finding,
@@ -30,12 +31,15 @@ Measured = Mapping[str, Value | None]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A rule with its expressions ready to run. `shown`: the metrics that are its evidence."""
+    """A rule with its expressions ready to run. `raises_any`: the alternatives of which one is enough to raise it.
+    `clears_all`: what must all be so to clear it, if it says so. `steps`: conditions for a higher severity, the
+    highest first. `shown`: the metrics that are its evidence; those of both conditions are among them."""
 
     rule: FaultRule
     raises: Evaluator | None
-    clears: Evaluator | None
-    critical: Evaluator | None
+    raises_any: tuple[Clause, ...]
+    clears_all: tuple[Clause, ...]
+    steps: tuple[tuple[Severity, Evaluator], ...]
     shown: tuple[str, ...]
 
 
@@ -47,13 +51,16 @@ def checks_for(rules: Iterable[FaultRule], model: str) -> tuple[Check, ...]:
 
 def _check(rule: FaultRule) -> Check:
     raises = parse(rule.raise_when) if rule.raise_when else None
-    names = sorted(raises.names) if raises else []
+    clears_all = clauses(rule.clear_when, And) if rule.clear_when else ()
+    steps = ((Severity.CRITICAL, rule.critical_when), (Severity.MAJOR, rule.major_when))
+    named = (*sorted(raises.names if raises else ()), *sorted(name for clause in clears_all for name in clause.names))
     return Check(
         rule,
         raises.evaluate if raises else None,
-        parse(rule.clear_when).evaluate if rule.clear_when else None,
-        parse(rule.critical_when).evaluate if rule.critical_when else None,
-        tuple(dict.fromkeys([*names, *rule.evidence])),
+        clauses(rule.raise_when, Or) if rule.raise_when else (),
+        clears_all,
+        tuple((severity, parse(text).evaluate) for severity, text in steps if text),
+        tuple(dict.fromkeys([*named, *rule.evidence])),
     )
 
 
@@ -63,6 +70,19 @@ class Report:
 
     severity: Severity | None
     evidence: Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """What a self-test says: the verdict of each part that was tested by itself, and of the whole."""
+
+    parts: Mapping[str, bool]
+    whole: bool
+
+    def by(self, component: str) -> bool:
+        """Whether it clears this component. Old nodes tell of the whole only; a part that was not told of by
+        itself passes with the whole."""
+        return self.parts.get(component, self.whole)
 
 
 @dataclass(slots=True)
@@ -83,12 +103,14 @@ class Watch:
     count: int = 1
     sure: bool = True
     """The last measurement was not missing."""
-    critical_from: float | None = None
+    steps_from: dict[Severity, float] = field(default_factory=dict)
+    """Since when what makes it so severe is true."""
     latched: bool = False
     passed: bool = False
     bad_at: datetime | None = None
     """The last bad measurement by the node's own clock."""
     evidence: Mapping[str, Value] = field(default_factory=dict)
+    """The last bad value of everything that was measured while it was bad."""
 
 
 class Watches:
@@ -153,17 +175,18 @@ class Watches:
         """Something wrong that was seen once and stands by itself (a refused signature)."""
         return self._found(self._checks[code], Finding.BAD, evidence, mono, None)
 
-    def passed_selftest(self, results: Measured, mono: float, at: datetime) -> bool:
-        """A self-test passed: it releases what waits for one and counts as a good measurement, unless it is
-        older than the last bad measurement or its results are bad themselves. `at` is the node's clock."""
+    def passed_selftest(self, passed: Passed, results: Measured, mono: float, at: datetime) -> bool:
+        """A self-test that some parts passed: it releases what waits for one of those and counts as a good
+        measurement, unless it is older than the last bad measurement or its results are bad themselves.
+        `at` is the node's clock."""
         changed = False
         for watch in list(self.bad.values()):
             check = watch.check
-            if not watch.latched or check.rule.latch is not Latch.SELFTEST:
+            if not watch.latched or check.rule.latch is not Latch.SELFTEST or not passed.by(check.rule.component):
                 continue
             if watch.bad_at is not None and at < watch.bad_at:
                 continue
-            if check.raises is not None and check.raises(results):
+            if self._finding(check, results) is Finding.BAD:
                 continue
             watch.latched, watch.passed = False, True
             changed |= self._found(check, Finding.GOOD, results, mono, at)
@@ -213,9 +236,13 @@ class Watches:
         raised = check.raises(metrics)
         if raised:
             return Finding.BAD
-        if check.clears is None or code not in self.bad or self.bad[code].state not in CONFIRMED:
+        watch = self.bad.get(code)
+        if watch is None:
             return None if raised is None else Finding.GOOD
-        cleared = check.clears(metrics)
+        if not check.clears_all or watch.state not in CONFIRMED:
+            # It was raised and is no longer, as far as what was bad is still measured.
+            return Finding.GOOD if _all(False, check.raises_any, metrics, watch.evidence) else None
+        cleared = _all(True, check.clears_all, metrics, watch.evidence)
         return None if cleared is None else Finding.GOOD if cleared else Finding.BAD
 
     def _found(self, check: Check, finding: Finding, metrics: Measured, mono: float, at: datetime | None) -> bool:
@@ -225,7 +252,7 @@ class Watches:
                 return False
             watch = self._begin(check, mono)
         elif (mono - watch.last > self._gap_s or not watch.sure) and not watch.passed:
-            watch.run_from, watch.critical_from = mono, None
+            watch.run_from, watch.steps_from = mono, {}
         watch.last, watch.sure = mono, True
         if finding is Finding.BAD:
             self._note_bad(watch, metrics, mono, at)
@@ -236,10 +263,10 @@ class Watches:
     def _note_bad(self, watch: Watch, metrics: Measured, mono: float, at: datetime | None) -> None:
         watch.bad_seen = mono
         watch.bad_at = at or watch.bad_at
-        watch.evidence = _evidence(watch.check, metrics) or watch.evidence
+        watch.evidence = {**watch.evidence, **_evidence(watch.check, metrics)}
         if watch.state in CONFIRMED and watch.check.rule.latch is Latch.SELFTEST:
             watch.latched, watch.passed = True, False
-        self._note_critical(watch, metrics, mono)
+        self._note_steps(watch, metrics, mono)
 
     def _begin(self, check: Check, mono: float) -> Watch:
         report = self._reports.get(check.rule.code)
@@ -254,8 +281,8 @@ class Watches:
         watch.count += 1
         if self._hold_is_over(watch, mono):
             self._enter(watch, Finding.HELD, mono)
-        if watch.state is FaultState.OPEN and self._is_long_critical(watch, mono):
-            watch.severity = Severity.CRITICAL
+        if watch.state is FaultState.OPEN:
+            self._worsen(watch, mono)
         return _confirmed(before) is not _confirmed(watch.state) or watch.severity is not severity
 
     def _enter(self, watch: Watch, finding: Finding, mono: float) -> None:
@@ -281,21 +308,23 @@ class Watches:
                 return False
         return watch.count >= tests if tests else mono - watch.run_from >= hold
 
-    def _note_critical(self, watch: Watch, metrics: Measured, mono: float) -> None:
-        critical = watch.check.critical(metrics) if watch.check.critical is not None else None
-        if critical and watch.critical_from is None:
-            watch.critical_from = mono
-        elif critical is False:
-            watch.critical_from = None
+    def _note_steps(self, watch: Watch, metrics: Measured, mono: float) -> None:
+        for severity, is_so in watch.check.steps:
+            truth = is_so(metrics)
+            if truth:
+                watch.steps_from.setdefault(severity, mono)
+            elif truth is False:
+                watch.steps_from.pop(severity, None)
         report = self._reports.get(watch.check.rule.code)
         if report is not None and report.severity is not None:
             watch.severity = worse(watch.severity, report.severity)
 
-    def _is_long_critical(self, watch: Watch, mono: float) -> bool:
-        if watch.critical_from is None:
-            return False
+    def _worsen(self, watch: Watch, mono: float) -> None:
+        """As severe as what has been true for the whole hold makes it."""
         rule = watch.check.rule
-        return bool(rule.raise_tests) or mono - watch.critical_from >= rule.hold_open_s
+        for severity, since in watch.steps_from.items():
+            if rule.raise_tests or mono - since >= rule.hold_open_s:
+                watch.severity = worse(watch.severity, severity)
 
     # --- time -----------------------------------------------------------------------------------------------
 
@@ -310,7 +339,7 @@ class Watches:
             while self._hold_ends(watch) <= mono:
                 changed = True
                 if watch.state is FaultState.OPEN:
-                    watch.severity = Severity.CRITICAL
+                    self._worsen(watch, mono)
                 else:
                     self._enter(watch, Finding.HELD, mono)
         return changed
@@ -322,12 +351,26 @@ class Watches:
                 end = watch.run_from + rule.hold_open_s
             case FaultState.CLEARING if not rule.clear_tests:
                 end = watch.run_from + rule.hold_clear_s
-            case FaultState.OPEN if watch.critical_from is not None and watch.severity is not Severity.CRITICAL:
-                end = watch.critical_from + rule.hold_open_s
+            case FaultState.OPEN:
+                end = min((since for since in _worse_steps(watch)), default=NEVER) + rule.hold_open_s
             case _:
                 return NEVER
         told = watch.passed or (watch.sure and end <= watch.last + self._gap_s)
         return end if told else NEVER
+
+
+def _worse_steps(watch: Watch) -> Iterable[float]:
+    return (since for severity, since in watch.steps_from.items() if RANK[severity] > RANK[watch.severity])
+
+
+def _all(wanted: bool, of: Iterable[Clause], metrics: Measured, was: Collection[str]) -> bool | None:
+    """Whether all of these conditions are (are not) so. A condition on what was not measured while the fault was bad
+    and is not measured now is left out: it was not what was bad, and no such model could ever clear it."""
+    truths = [(clause.evaluate(metrics), clause.names) for clause in of]
+    told = [truth for truth, names in truths if truth is not None or not names.isdisjoint(was)]
+    if (not wanted) in told:
+        return False
+    return None if None in told or not told else True
 
 
 def _confirmed(state: FaultState) -> FaultState | None:

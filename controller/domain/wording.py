@@ -7,13 +7,14 @@ where, the measured evidence, what kind of job it is, safety, what to bring, wha
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from controller.domain.faults import FaultRule, Severity, Text, Value, Visit
 from controller.domain.incidents import Incident
+from controller.domain.metrics import METRICS, UNITS_VI, Metric
 
 SUBJECT_LIMIT = 70
 """Characters: what a phone shows of a subject without opening it."""
@@ -37,7 +38,7 @@ class Facts:
     `node` is empty for an incident of a commune, feeder, uplink or of the centre; `children` are the names of
     the nodes it covers. `rule` is the fault rule of the incident's cause, None where it has none ("power", "network",
     "centre"). `told` holds the (recipient, channel) pairs that have outbox rows of this incident already
-    (`escalation.told_of`); None when the caller does not know.
+    (`escalation.told_of`); None when the caller does not know. `metrics` names what was measured.
     """
 
     site: str
@@ -55,6 +56,7 @@ class Facts:
     next_due: Due | None = None
     children: tuple[str, ...] = ()
     told: frozenset[tuple[str, str]] | None = None
+    metrics: Mapping[str, Metric] = field(default_factory=lambda: METRICS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,56 +123,6 @@ ADVICE = {
     ),
 }
 ADVICE["broker"] = ADVICE["centre"]
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """How a measured value is shown: its name for people, its unit, its decimals."""
-
-    label: Text
-    unit: str
-    decimals: int = 0
-
-
-METRICS = {
-    "mains_v": Metric(Text("điện lưới", "mains"), "V"),
-    "batt_v": Metric(Text("ắc quy", "battery"), "V", 1),
-    "batt_r_mohm": Metric(Text("điện trở trong ắc quy", "battery resistance"), "mΩ"),
-    "chg_a": Metric(Text("dòng nạp", "charging current"), "A", 1),
-    "amp_pilot_db": Metric(Text("tín hiệu dò tăng âm", "amplifier pilot"), "dB"),
-    "src_dbfs": Metric(Text("tín hiệu vào", "input signal"), "dBFS"),
-    "amp_vrms": Metric(Text("điện áp ra tăng âm", "amplifier output"), "V", 1),
-    "amp_temp_c": Metric(Text("nhiệt độ tăng âm", "amplifier temperature"), "°C"),
-    "fan_rpm": Metric(Text("tốc độ quạt", "fan speed"), "rpm"),
-    "load_w": Metric(Text("công suất tải", "load"), "W"),
-    "line_z_ohm": Metric(Text("trở kháng đường loa", "line impedance"), "Ω", 1),
-    "earth_kohm": Metric(Text("cách điện với đất", "insulation to earth"), "kΩ"),
-    "mic_spl_db": Metric(Text("âm lượng đo tại loa", "sound level at the horn"), "dB"),
-    "level_db": Metric(Text("mức âm phát ra", "level heard"), "dB"),
-    "rsrp_dbm": Metric(Text("sóng 4G (RSRP)", "4G signal (RSRP)"), "dBm"),
-    "sinr_db": Metric(Text("nhiễu 4G (SINR)", "4G quality (SINR)"), "dB"),
-    "sim_state": Metric(Text("SIM", "SIM"), ""),
-    "data_left_mb": Metric(Text("dung lượng còn lại", "data left"), "MB"),
-    "sim_exp_d": Metric(Text("SIM hết hạn sau", "SIM expires in"), "d"),
-    "clock.offset_ms": Metric(Text("lệch giờ", "clock offset"), "ms"),
-    "clock.synced": Metric(Text("đồng bộ giờ", "clock synchronised"), ""),
-    "disk_free_pct": Metric(Text("bộ nhớ trống", "disk free"), "%"),
-    "io_err_n": Metric(Text("lỗi đọc ghi", "I/O errors"), ""),
-    "mic_pilot_ok": Metric(Text("tín hiệu dò micrô", "microphone pilot"), ""),
-    "ptt_s": Metric(Text("thời gian giữ phím nói", "talk key held"), "s"),
-    "door": Metric(Text("cửa tủ", "door"), ""),
-    "rh_pct": Metric(Text("độ ẩm", "humidity"), "%"),
-    "spd_ok": Metric(Text("chống sét", "surge protector"), ""),
-    "batt_r_base_mohm": Metric(Text("điện trở trong ắc quy ban đầu", "battery resistance when new"), "mΩ"),
-    "line_z_base_ohm": Metric(Text("trở kháng đường loa ban đầu", "line impedance when new"), "Ω", 1),
-    "mic_spl_base_db": Metric(Text("âm lượng ban đầu", "sound level when new"), "dB"),
-    "load_rated_w": Metric(Text("công suất định mức", "rated load"), "W"),
-    "data_quota_mb": Metric(Text("gói dung lượng", "data plan"), "MB"),
-    "boots_24h": Metric(Text("số lần khởi động trong 24 giờ", "starts in 24 h"), ""),
-}
-"""Known metrics; one that is not here is shown by its own name."""
-
-UNITS_VI = {"rpm": "vòng/phút", "d": "ngày", "s": "giây"}
 
 
 # --- messages ---------------------------------------------------------------------------------------------
@@ -240,7 +192,7 @@ def _calling(tag: str, incident: Incident, facts: Facts, language: str, page_url
         _flapping(incident, language),
         _repeat(incident, language),
         "",
-        *evidence_lines(incident, language),
+        *evidence_lines(incident, language, facts.metrics),
         "",
         *_work(incident, facts, language),
         "",
@@ -407,16 +359,17 @@ def _repeat(incident: Incident, language: str) -> str | None:
     )
 
 
-def evidence_lines(incident: Incident, language: str) -> list[str]:
+def evidence_lines(incident: Incident, language: str, metrics: Mapping[str, Metric] = METRICS) -> list[str]:
     """What was measured, one line a metric with its unit."""
     if not incident.evidence:
         return []
-    shown = [f"- {_measured(name, value, language)}" for name, value in sorted(incident.evidence.items())]
+    shown = [f"- {measured(name, value, language, metrics)}" for name, value in sorted(incident.evidence.items())]
     return [_say(language, "Đo được:", "Measured:"), *shown]
 
 
-def _measured(name: str, value: Value, language: str) -> str:
-    metric = METRICS.get(name)
+def measured(name: str, value: Value, language: str, metrics: Mapping[str, Metric] = METRICS) -> str:
+    """A measured value with its name and unit; one that nobody named is shown by its own name."""
+    metric = metrics.get(name)
     if metric is None:
         return f"{name}: {_value(value, 2, language)}"
     unit = metric.unit if language == "en" else UNITS_VI.get(metric.unit, metric.unit)

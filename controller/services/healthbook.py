@@ -160,6 +160,7 @@ def _facts(tx: Tx, ledger: TxLedger, incident: Incident, settings: Settings) -> 
         next_due=ledger.next_due(affected),
         children=tuple(names),
         told=told_of(tx.outbox(incident.id)),
+        metrics=settings.metrics,
     )
 
 

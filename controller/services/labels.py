@@ -14,6 +14,7 @@ from controller.domain.emergencies import Confirmed, EmergencyState, Step
 from controller.domain.faults import Text
 from controller.domain.incidents import IncidentState
 from controller.domain.liveness import Liveness
+from controller.domain.metrics import METRICS, Metric
 
 K = TypeVar("K", bound=str)
 
@@ -151,7 +152,6 @@ def named(table: Mapping[K, Text], key: K) -> Text:
     return Text(wording.upper_first(found.vi), wording.upper_first(found.en))
 
 
-def measured(metric: str) -> wording.Metric:
+def measured(metric: str, known: Mapping[str, Metric] = METRICS) -> Metric:
     """How a metric is shown; one that nobody named is shown by its own name, with two decimals."""
-    found = wording.METRICS.get(metric)
-    return found or wording.Metric(Text(metric, metric), "", 2)
+    return known.get(metric) or Metric(Text(metric, metric), "", 2)

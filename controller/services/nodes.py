@@ -16,7 +16,7 @@ from controller.domain.faults import Condition, Severity, Value
 from controller.domain.health import NodeHealth
 from controller.domain.liveness import NEVER, Liveness, Patience, Session
 from controller.domain.site import Settings
-from controller.domain.watches import Report, checks_for
+from controller.domain.watches import Passed, Report, checks_for
 from controller.services.deadlines import Deadlines
 from controller.wire.messages import FaultReport, Heartbeat, JournalEntry, Status
 
@@ -190,9 +190,9 @@ class Nodes:
     def _selftest(self, health: NodeHealth, entry: JournalEntry, mono: float) -> bool:
         health.tested = dict(entry.results or {})
         changed = health.watches.measure({**health.measured, **health.tested}, mono, entry.at)
-        if entry.result == "passed":
-            changed |= health.watches.passed_selftest(health.tested, mono, entry.at)
-        return changed
+        parts = {part: said == "passed" for part, said in (entry.parts or {}).items()}
+        passed = Passed(parts, whole=entry.result == "passed")
+        return changed | health.watches.passed_selftest(passed, health.tested, mono, entry.at)
 
     def set_repaired(self, node: str, code: str, repaired: bool) -> bool:
         """A person's word that a fault is mended, or that the word was not true."""
@@ -305,7 +305,7 @@ def _shared(settings: Settings) -> tuple[Shared, ...]:
 
 def _metrics(heartbeat: Heartbeat) -> dict[str, Value | None]:
     """A heartbeat's metrics by the names that rules use (see FaultRule)."""
-    metrics = dict(heartbeat.metrics)
+    metrics: dict[str, Value | None] = {**heartbeat.metrics, "assets_missing": heartbeat.playlists.missing}
     if heartbeat.clock is not None:
         metrics["clock.synced"] = heartbeat.clock.synced
         metrics["clock.offset_ms"] = heartbeat.clock.offset_ms

@@ -17,6 +17,7 @@ from controller.domain.delivery import TAKEN_BACK, Delivery, DeliveryEvent, Deli
 from controller.domain.escalation import OutboxRow, OutboxState
 from controller.domain.faults import FaultRule, Severity, Text, Value
 from controller.domain.incidents import Incident, IncidentEvent, WorkOrder
+from controller.domain.metrics import METRICS, UNITS_VI, Metric
 from controller.domain.notready import told
 from controller.domain.preflight import Finding, PreflightRow, by_node
 from controller.domain.site import Settings
@@ -43,14 +44,14 @@ def standing(value: Text) -> Text:
     return Text(wording.upper_first(value.vi), wording.upper_first(value.en))
 
 
-def evidence(values: Mapping[str, Value]) -> list[Plain]:
+def evidence(values: Mapping[str, Value], metrics: Mapping[str, Metric] = METRICS) -> list[Plain]:
     """Each measurement with its name on screen, its unit, and how it reads in each language."""
-    return [_measured(metric, value) for metric, value in values.items()]
+    return [_measured(metric, value, metrics) for metric, value in values.items()]
 
 
-def _measured(metric: str, value: Value) -> Plain:
-    shown = labels.measured(metric)
-    unit = Text(wording.UNITS_VI.get(shown.unit, shown.unit), shown.unit)
+def _measured(metric: str, value: Value, metrics: Mapping[str, Metric]) -> Plain:
+    shown = labels.measured(metric, metrics)
+    unit = Text(UNITS_VI.get(shown.unit, shown.unit), shown.unit)
     return {
         "metric": metric,
         "name": text(labels.named({metric: shown.label}, metric)),
@@ -94,7 +95,7 @@ def commune_name(settings: Settings, commune: str) -> str:
     return zone.name if zone else commune
 
 
-def fault(row: FaultRow, rule: FaultRule | None) -> Plain:
+def fault(row: FaultRow, rule: FaultRule | None, metrics: Mapping[str, Metric] = METRICS) -> Plain:
     """One open fault of a node."""
     return {
         "code": row.code,
@@ -103,7 +104,7 @@ def fault(row: FaultRow, rule: FaultRule | None) -> Plain:
         "severity": row.severity,
         "state": row.state,
         "since": iso(row.since),
-        "evidence": evidence(row.evidence),
+        "evidence": evidence(row.evidence, metrics),
     }
 
 
@@ -139,7 +140,7 @@ def incident(row: Incident, settings: Settings, rule: FaultRule | None) -> Plain
         "stale": row.stale,
         "flapping": row.flapping,
         "acknowledged_by": row.acknowledged_by,
-        "evidence": evidence(row.evidence),
+        "evidence": evidence(row.evidence, settings.metrics),
         "nodes": list(row.nodes),
         **_repair(rule, row.cause),
     }

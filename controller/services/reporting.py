@@ -299,8 +299,11 @@ class _Reader:
             **known.states[node.id],
             "wanted": {"epoch": wanted.epoch, "rev": wanted.rev} if wanted else None,
             "playing": known.playing.get(node.id),
-            "faults": [shape.fault(row, self._rules.get(row.code)) for row in known.faults.get(node.id, ())],
+            "faults": [self._fault(row) for row in known.faults.get(node.id, ())],
         }
+
+    def _fault(self, row: FaultRow) -> Plain:
+        return shape.fault(row, self._rules.get(row.code), self._settings.metrics)
 
     # --- incidents ------------------------------------------------------------------------------------------
 

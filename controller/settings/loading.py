@@ -9,7 +9,6 @@ from pathlib import Path
 
 from broadcasts.model import Broadcast
 from controller.domain.escalation import AlertSettings
-from controller.domain.faults import FaultRule
 from controller.domain.site import Settings, Site
 from controller.settings.context import Context
 from controller.settings.folder import Folder, open_folder
@@ -41,7 +40,9 @@ def load(folder: str | Path, *, environ: Mapping[str, str] = os.environ) -> Sett
         nodes=network.nodes,
         zones=network.zones,
         broadcasts=queued,
-        faults=rules,
+        faults=rules.faults,
+        metrics=rules.metrics,
+        models=rules.models,
         alerts=told,
         warnings=(*doubts, *_warnings(network, told)),
         digest=opened.digest(context.files),
@@ -99,9 +100,9 @@ def _standing(
     return {id: replace(one, standing=table[id]) if id in table else one for id, one in found.items()}
 
 
-def _faults(opened: Folder, context: Context) -> tuple[FaultRule, ...]:
+def _faults(opened: Folder, context: Context) -> faults.Rules:
     sheet = opened.sheets.get("faults.yaml")
-    return faults.read(sheet, context) if sheet else ()
+    return faults.read(sheet, context) if sheet else faults.Rules()
 
 
 def _alerts(opened: Folder, context: Context) -> AlertSettings | None:

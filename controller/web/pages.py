@@ -103,7 +103,7 @@ def _context(app: Controller, speaker: Speaker) -> dict[str, Any]:
         "liveness": _names(labels.LIVENESS, speaker),
         "difference": _names(labels.DIFFERENCE, speaker),
         "severity": _names(wording.SEVERITIES, speaker),
-        "evidence": evidence,
+        "evidence": lambda values: evidence(values, app.settings.metrics),
         "worst": worst,
     }
 

@@ -122,6 +122,7 @@ class JournalEntry(Struct, frozen=True, omit_defaults=True):
     by: Short | None = None
     id: Short | None = None
     results: dict[Name, Metric | None] | None = None
+    parts: dict[Name, Literal["passed", "failed", "skipped"]] | None = None
 
 
 class FaultReport(Struct, frozen=True):

@@ -107,6 +107,7 @@ EXAMPLES: dict[str, Struct] = {
         result="passed",
         id="selftest-1a2b3c",
         results={"amp_pilot_db": -30.2, "line_z_ohm": 7.9},
+        parts={"amplifier": "passed", "horn": "skipped"},
     ),
     "fault": FaultReport("security", "identity", at("23T20:00:02"), "critical", {"reason": "bad-signature"}),
     "journal-ack": JournalAck("9f2c", 815),

@@ -10,7 +10,7 @@ import pytest
 
 from controller.domain.faults import TABLE, FaultRule, FaultState, Finding, Severity, after
 from controller.domain.liveness import NEVER
-from controller.domain.watches import Report, Watches, checks_for
+from controller.domain.watches import Passed, Report, Watches, checks_for
 from tests.health_support import (
     AMP_HOT,
     AMPLIFIER,
@@ -26,6 +26,7 @@ from tests.health_support import (
 
 AT = datetime(2026, 11, 23, 1, 0, tzinfo=UTC)
 GAP = 35.0
+PASSED = Passed({}, whole=True)
 
 
 def watches(*rules: FaultRule) -> Watches:
@@ -139,7 +140,7 @@ def test_tests_are_counted_however_far_apart_and_missing_ones_do_not_count() -> 
     assert state(of, "line-open") is FaultState.OPEN
     feed(of, (90_000, good), (100_000, good))
     assert state(of, "line-open") is FaultState.OPEN, "no self-test has passed"
-    of.passed_selftest(good, 170_000, AT + timedelta(days=2))
+    of.passed_selftest(PASSED, good, 170_000, AT + timedelta(days=2))
     assert state(of, "line-open") is FaultState.CLEARING
     feed(of, (260_000, good))
     assert state(of, "line-open") is FaultState.OK
@@ -157,7 +158,7 @@ def test_a_bad_measurement_after_a_passed_selftest_latches_again() -> None:
     bad = {"amp_pilot_db": -90.0, "src_dbfs": -96.0, "amp_vrms": 0.0}
     good = {"amp_pilot_db": -30.0, "src_dbfs": -96.0, "amp_vrms": 0.0}
     feed(of, (0, bad), (10, bad))
-    of.passed_selftest(good, 20, AT + timedelta(seconds=20))
+    of.passed_selftest(PASSED, good, 20, AT + timedelta(seconds=20))
     feed(of, (25, bad), (30, good))
     assert (state(of, "amplifier"), of.bad["amplifier"].latched) == (FaultState.OPEN, True)
 
@@ -245,3 +246,72 @@ def test_a_number_beyond_all_measure_is_unknown_and_ends_nothing() -> None:
     of = watches(rule("drop", "power", raise_when="mains_v - batt_v > 1"))
     feed(of, (0, {"mains_v": 10**400, "batt_v": 5}))
     assert of.bad == {}
+
+
+# --- parts, steps, models that measure less ------------------------------------------------------------------
+
+
+def test_a_mended_part_closes_though_another_failed_the_same_selftest() -> None:
+    of = watches(AMPLIFIER, LINE_OPEN)
+    dead = {"amp_pilot_db": -90.0, "line_z_ohm": 90.0, "line_z_base_ohm": 8.0}
+    swapped = {"amp_pilot_db": -30.0, "line_z_ohm": 90.0, "line_z_base_ohm": 8.0}
+    feed(of, *every_ten(0, 20, **dead))
+    parts = Passed({"amplifier": True, "speaker line": False}, whole=False)
+    feed(of, (30, swapped))
+    of.passed_selftest(parts, swapped, 30, AT + timedelta(seconds=31))
+    feed(of, *every_ten(40, 100, **swapped))
+    assert (state(of, "amplifier"), state(of, "line-open")) == (FaultState.OK, FaultState.OPEN)
+
+
+def test_a_part_that_was_skipped_is_not_released_by_the_whole() -> None:
+    of = watches(AMPLIFIER)
+    bad, good = {"amp_pilot_db": -90.0}, {"amp_pilot_db": -30.0}
+    feed(of, (0, bad), (10, bad), (20, good))
+    of.passed_selftest(Passed({"amplifier": False}, whole=True), good, 30, AT + timedelta(seconds=30))
+    assert of.bad["amplifier"].latched
+
+
+def test_a_selftest_between_raise_and_clear_releases_nothing() -> None:
+    of = watches(LINE_OPEN)
+    half = {"line_z_ohm": 12.0, "line_z_base_ohm": 8.0}
+    feed(of, *every_ten(0, 20, line_z_ohm=90.0, line_z_base_ohm=8.0), (30, half))
+    of.passed_selftest(PASSED, half, 40, AT + timedelta(seconds=40))
+    assert of.bad["line-open"].latched
+
+
+SIGNAL = rule(
+    "signal",
+    "network",
+    Severity.MINOR,
+    raise_when="rsrp_dbm <= -100 or sinr_db < 0",
+    clear_when="rsrp_dbm > -97 and sinr_db > 2",
+    major_when="assets_missing > 0",
+    hold_open_s=60,
+    hold_clear_s=60,
+)
+
+
+def test_a_minor_fault_becomes_major_after_its_hold_and_stays_so() -> None:
+    of = watches(SIGNAL)
+    feed(of, *every_ten(0, 60, rsrp_dbm=-110, assets_missing=0))
+    assert of.bad["signal"].severity is Severity.MINOR
+    feed(of, *every_ten(70, 120, rsrp_dbm=-110, assets_missing=3))
+    assert of.bad["signal"].severity is Severity.MINOR
+    assert of.deadline() == 130
+    of.due(130)
+    assert of.bad["signal"].severity is Severity.MAJOR
+    feed(of, *every_ten(140, 300, rsrp_dbm=-110, assets_missing=0))
+    assert of.bad["signal"].severity is Severity.MAJOR
+
+
+def test_a_model_that_never_sends_a_metric_can_still_be_mended() -> None:
+    of = watches(SIGNAL)
+    feed(of, *every_ten(0, 60, rsrp_dbm=-110), *every_ten(70, 130, rsrp_dbm=-80))
+    assert state(of, "signal") is FaultState.OK
+
+
+def test_what_was_measured_while_bad_must_be_measured_good() -> None:
+    of = watches(SIGNAL)
+    feed(of, *every_ten(0, 60, rsrp_dbm=-110, sinr_db=-3.0), (70, {"rsrp_dbm": -110}))
+    feed(of, *every_ten(80, 500, rsrp_dbm=-80))
+    assert state(of, "signal") is FaultState.OPEN

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -12,18 +12,13 @@ from pydantic import BeforeValidator, Field, model_validator
 from controller.domain import centre
 from controller.domain.expressions import ExpressionError, parse
 from controller.domain.faults import FaultRule, Latch, Severity, Text, Visit
-from controller.domain.wording import METRICS
+from controller.domain.metrics import METRICS, Metric, Model, known
 from controller.settings import values
 from controller.settings.context import Context
 from controller.settings.sheet import Sheet, Steps, Strict
 from controller.settings.suggest import did_you_mean, shown
 from controller.settings.values import Flag, Id, Line, Many
 from controller.settings.yaml_source import Map
-
-COMMISSIONED = frozenset(
-    {"batt_r_base_mohm", "line_z_base_ohm", "mic_spl_base_db", "load_rated_w", "data_quota_mb", "boots_24h"}
-)
-"""What nodes send beside what they measure: the values of the day they were installed, and their ratings."""
 
 COMPONENTS = (
     "network",
@@ -47,7 +42,7 @@ COMPONENTS = (
 FOUND_BY_LOA = ("link", "missed-broadcast", *centre.RULES)
 """Faults that no measurement shows; their rules give texts and severity."""
 
-CONDITIONS = ("raise", "clear", "critical")
+CONDITIONS = ("raise", "clear", "major", "critical")
 _METRIC = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?")
 
 
@@ -80,12 +75,38 @@ def _metric(value: Any) -> str:
     raise ValueError(f"{shown(text)} is no name of a metric like mains_v")
 
 
-Metric = Annotated[str, BeforeValidator(_metric)]
+MetricName = Annotated[str, BeforeValidator(_metric)]
+
+
+def _range(value: Any) -> tuple[float, float]:
+    text = values.scalar(value, "a range like 50..75")
+    low, _, high = text.partition("..")
+    try:
+        found = (float(low), float(high))
+    except ValueError:
+        raise ValueError(f"{shown(text)} is no range like 50..75") from None
+    if not -1e9 <= found[0] < found[1] <= 1e9:
+        raise ValueError(f"{shown(text)} is no range: the smaller number comes first")
+    return found
 
 
 class TextIn(Strict):
     vi: Line
     en: Line
+
+
+class MetricIn(Strict):
+    name: MetricName
+    label: TextIn
+    unit: Line = ""
+    decimals: Annotated[int, BeforeValidator(values.whole(0, 6))] = 2
+    baseline: Flag = False
+
+
+class ModelIn(Strict):
+    model: Line
+    soundless_selftest: Flag = False
+    expected: dict[MetricName, Annotated[tuple[float, float], BeforeValidator(_range)]] = Field(default_factory=dict)
 
 
 class HoldIn(Strict):
@@ -108,6 +129,7 @@ class RuleIn(Strict):
     raise_when: Line = Field(alias="raise", default="")
     clear_when: Line = Field(alias="clear", default="")
     critical_when: Line = Field(alias="critical", default="")
+    major_when: Line = Field(alias="major", default="")
     hold: HoldIn = HoldIn()
     latch: Annotated[Latch, BeforeValidator(values.choice(Latch, "latch"))] = Latch.NONE
     visit: Annotated[Visit, BeforeValidator(values.choice(Visit, "visit"))] = Visit.SITE
@@ -116,19 +138,70 @@ class RuleIn(Strict):
     safety: TextIn | None = None
     parts: TextIn | None = None
     models: Many[Line] = ()
-    evidence: Many[Metric] = ()
+    evidence: Many[MetricName] = ()
     reported: Flag = False
 
 
 class FaultsIn(Strict):
-    metrics: Many[Metric] = ()
+    metrics: Many[Any] = ()
+    models: tuple[Any, ...] = ()
     faults: tuple[Any, ...]
 
 
-def read(sheet: Sheet, context: Context) -> tuple[FaultRule, ...]:
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What faults.yaml says: the rules, everything they may look at, and what is known of hardware models."""
+
+    faults: tuple[FaultRule, ...] = ()
+    metrics: Mapping[str, Metric] = field(default_factory=lambda: METRICS)
+    models: Mapping[str, Model] = field(default_factory=dict)
+
+
+def read(sheet: Sheet, context: Context) -> Rules:
     """The rules without mistakes; the mistakes of the others are recorded."""
     sheet.read(FaultsIn, (), context)
-    metrics = {*METRICS, *COMMISSIONED, *(name for name in _listed(sheet.root, "metrics") if isinstance(name, str))}
+    metrics = known(_metrics(sheet, context))
+    return Rules(_rules(sheet, context, metrics), metrics, _models(sheet, context, metrics))
+
+
+def _metrics(sheet: Sheet, context: Context) -> dict[str, Metric]:
+    """Metrics of the site's own hardware: a name, or a block that says how it is shown."""
+    found: dict[str, Metric] = {}
+    for number, entry in enumerate(_listed(sheet.root, "metrics")):
+        steps = ("metrics", number) if isinstance(sheet.root["metrics"], list) else ("metrics",)
+        given = sheet.read(MetricIn, steps, context) if isinstance(entry, Map) else None
+        if given is not None:
+            name, metric = given.name, Metric(_text(given.label), given.unit, given.decimals, given.baseline)
+        elif isinstance(text := entry.get("name") if isinstance(entry, Map) else entry, str) and _METRIC.fullmatch(
+            text
+        ):
+            name, metric = text, Metric(Text(text, text), "", 2)  # known, even if its block has mistakes
+        else:
+            if not isinstance(entry, Map):
+                sheet.problem(steps, f"{shown(entry)} is no name of a metric like mains_v")
+            continue
+        if name in found:
+            sheet.problem(steps, f"metric {shown(name)} is in this list already")
+        found[name] = metric
+    return found
+
+
+def _models(sheet: Sheet, context: Context, metrics: Iterable[str]) -> dict[str, Model]:
+    found: dict[str, Model] = {}
+    for steps, _ in sheet.blocks("models"):
+        given = sheet.read(ModelIn, steps, context)
+        if given is None:
+            continue
+        if given.model in found:
+            sheet.problem((*steps, "model"), f"model {shown(given.model)} is in this list already")
+        for name in given.expected:
+            if name not in metrics:
+                sheet.problem((*steps, "expected", name), _unknown(name, metrics))
+        found[given.model] = Model(dict(given.expected), given.soundless_selftest)
+    return found
+
+
+def _rules(sheet: Sheet, context: Context, metrics: Iterable[str]) -> tuple[FaultRule, ...]:
     rules: list[FaultRule] = []
     models_of: dict[str, list[tuple[frozenset[str], int]]] = {}
     for steps, block in sheet.blocks("faults"):
@@ -200,6 +273,7 @@ def _rule(given: RuleIn) -> FaultRule:
         raise_when=given.raise_when,
         clear_when=given.clear_when,
         critical_when=given.critical_when,
+        major_when=given.major_when,
         hold_open_s=opened.seconds,
         hold_clear_s=cleared.seconds,
         raise_tests=opened.tests,
