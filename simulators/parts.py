@@ -321,9 +321,8 @@ class Parts:
         source = self._source_dbfs(load)
         pilot = PILOT_DB + self._noise(0.3) if self.amplifier_works else PILOT_LOST_DB
         fan = 0 if self._has("fan") else round(1400 + 12 * (self.temperature - 30) + self._noise(15))
-        stream: dict[str, Metric | None] = {"stream_silent_s": round(self.stream_silent_s)} if load.streaming else {}
         return {
-            **stream,
+            "stream_silent_s": round(self.stream_silent_s),
             "src_dbfs": round(source, 1),
             "amp_vrms": round(self.amp_vrms(load), 2),
             "amp_pilot_db": round(pilot, 1),
