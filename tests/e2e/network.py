@@ -13,7 +13,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -42,15 +42,18 @@ Json = dict[str, Any]
 
 
 class Network:
-    """60 nodes of the shipped district, at most `listen` of them writing what is heard."""
+    """60 nodes of the shipped district, at most `listen` of them writing what is heard.
 
-    def __init__(self, folder: Path, *, nodes: int = 60, listen: int = 2) -> None:
+    `intruders`: users whom the broker lets write anything, as if its password had been stolen."""
+
+    def __init__(self, folder: Path, *, nodes: int = 60, listen: int = 2, intruders: Sequence[str] = ()) -> None:
         self.folder = folder
         self.config = folder / "config"
         self.data = folder / "data"
         self.nodes = nodes
         self.alerts: list[tuple[float, Alert]] = []
         self._listen = listen
+        self._intruders = intruders
         self._ports = [free_port() for _ in range(4)]
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._stack = AsyncExitStack()
@@ -63,7 +66,8 @@ class Network:
         self._configure()
         await self._stack.enter_async_context(receivers(mail_port, web_port, self._take))
         await self._run("enroll", "--all", str(self.folder / "enrolments"))
-        self._broker = Broker(self.folder / "broker", root="loa/v1", port=broker_port)
+        users = (CONTROLLER, *self._intruders)
+        self._broker = Broker(self.folder / "broker", root="loa/v1", port=broker_port, controllers=users)
         await self.start_broker()
         await self.start_controller()
         await self.start_nodes()
@@ -97,7 +101,9 @@ class Network:
     async def start_broker(self) -> None:
         rows = await self.stored(lambda tx: tx.credentials())
         accounts = {row.node: row.password_hash for row in rows}
-        await self._broker.start({**accounts, CONTROLLER: hash_password(PASSWORD)})
+        await self._broker.start(
+            {**accounts, **{user: hash_password(PASSWORD) for user in (CONTROLLER, *self._intruders)}}
+        )
 
     def kill_broker(self) -> None:
         pid = self._broker.pid
@@ -137,6 +143,10 @@ class Network:
     @property
     def control_path(self) -> Path:
         return self.folder / "ctl"
+
+    @property
+    def broker_port(self) -> int:
+        return self._broker.port
 
     @property
     def page(self) -> str:
