@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 
+from controller.adapters.photos import PhotoShelf
 from controller.domain.escalation import messages_for
 from controller.domain.site import Settings
 from controller.ports import Bus, Clock, ConfigRefused, Library, Notifier, Store, StoreError, Timer
@@ -27,9 +29,13 @@ from controller.services.preflight import Preflight
 from controller.services.reporting import Reporting
 from controller.services.scheduling import Scheduling
 from controller.services.sounds import Sounds
+from controller.services.workshop import Workshop
 from controller.wire.signing import SigningKey
 
 log = structlog.get_logger(__name__)
+
+PHOTOS_FOLDER = "photos"
+"""Within the data folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,7 @@ class App:
     emergencies: Emergencies
     monitoring: Monitoring
     alerting: Alerting
+    workshop: Workshop
     reporting: Reporting
     intake: Intake
     edits: Callable[[], AsyncIterator[None]] | None
@@ -142,6 +149,8 @@ def build(
         changes=changes,
         on_outbox=alerting.wake,
     )
+    photos = PhotoShelf(Path(settings.site.data) / PHOTOS_FOLDER)
+    workshop = Workshop(settings, store=store, clock=clock, changes=changes, cases=monitoring, photos=photos)
     intake = Intake(
         settings,
         clock=clock,
@@ -165,6 +174,7 @@ def build(
         dispatch.reload,
         monitoring.reload,
         alerting.reload,
+        workshop.reload,
         intake.reload,
         emergencies.reload,
         preflight.reload,
@@ -200,6 +210,7 @@ def build(
         emergencies=emergencies,
         monitoring=monitoring,
         alerting=alerting,
+        workshop=workshop,
         reporting=reporting,
         intake=intake,
         edits=edits,

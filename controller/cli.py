@@ -10,7 +10,21 @@ from typing import Annotated
 import typer
 from typer import rich_utils
 
-from controller.commands import air, base, changes, demo, emergency, enroll, ledger, listen, plan, run, simulate, state
+from controller.commands import (
+    air,
+    base,
+    changes,
+    demo,
+    emergency,
+    enroll,
+    ledger,
+    listen,
+    plan,
+    run,
+    simulate,
+    state,
+    work,
+)
 from controller.commands.imports import command as imports
 from controller.commands.words import language, t
 
@@ -92,8 +106,18 @@ _add(
 _add("status", state.status, t("The whole on one screen."), "loa status", FIX)
 _add("nodes", state.nodes, t("Every node: alive, playing, its faults."), "loa nodes --json", FIX)
 _add("incidents", state.incidents, t("What is broken and what to do about it."), "loa incidents --all", FIX)
-_add("ack", state.ack, t("Take an incident: reminders stop."), "loa ack 12", FIX)
-_add("repaired", state.repaired, t("Say that it is mended."), 'loa repaired 12 --note "thay cầu chì"', FIX)
+_add("orders", work.orders, t("Who repairs what, by when; what is overdue."), "loa orders --overdue", FIX)
+_add("assign", work.assign, t("Give a work order to somebody."), "loa assign 12 lo-van-hung", FIX)
+_add("ack", work.ack, t("Take an incident: reminders stop."), "loa ack 12", FIX)
+_add("begin", work.begin, t("Say that you are on the way or repairing."), "loa begin 12", FIX)
+_add(
+    "repaired",
+    work.repaired,
+    t("Say that it is mended."),
+    'loa repaired 12 --note "thay cầu chì" --photo cau-chi.jpg',
+    FIX,
+)
+_add("note", work.note, t("Add a note or a picture to an incident."), 'loa note 12 "cần thang 6 m"', FIX)
 _add("selftest", state.selftest, t("Let a node test its own parts."), "loa selftest na-meo-01", FIX)
 _add("run", run.run, t("The service."), "loa run", RUN)
 _add("enroll", enroll.enroll, t("Give a node its credentials."), "loa enroll na-meo-01", RUN)

@@ -17,9 +17,10 @@ from controller.domain.delivery import Delivery, DeliveryEvent, OccurrenceRow
 from controller.domain.emergencies import Answer, EmergencyRow
 from controller.domain.escalation import Channel, OutboxRow, OutboxState
 from controller.domain.faults import Value
-from controller.domain.incidents import Incident, IncidentEvent, WorkOrder
+from controller.domain.incidents import Incident, IncidentEvent
 from controller.domain.lease import Lease
 from controller.domain.preflight import PreflightRow
+from controller.domain.workorders import WorkOrder, WorkOrderEvent, WorkPhoto
 from controller.wire.messages import JournalEntry
 
 T = TypeVar("T")
@@ -144,6 +145,16 @@ class NodeRow:
     seen_at: datetime | None = None
     firmware: str = ""
     metrics: Mapping[str, Value] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeEvent:
+    """One row of a node's history: what was believed of its connection from `at` on. `node` empty: the controller
+    itself, `online` while it listens, `unknown` while it cannot."""
+
+    node: str
+    at: datetime
+    liveness: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,6 +376,15 @@ class Tx(Protocol):
 
     def nodes(self) -> dict[str, NodeRow]: ...
 
+    def put_node_events(self, rows: Iterable[NodeEvent]) -> None:
+        """Append."""
+
+    def node_events(self, start: datetime, end: datetime) -> list[NodeEvent]:
+        """By node, then time: those in [start, end), and of each node the last one before."""
+
+    def prune_node_events(self, before: datetime, limit: int = 5000) -> int:
+        """Delete up to `limit` that are older than `before`, but never a node's newest; how many."""
+
     def put_faults(self, rows: Iterable[FaultRow]) -> None: ...
 
     def faults(self) -> list[FaultRow]:
@@ -399,7 +419,26 @@ class Tx(Protocol):
 
     def work_order(self, incident: int) -> WorkOrder | None: ...
 
-    def work_orders(self) -> list[WorkOrder]: ...
+    def work_orders(self, live: bool = False) -> list[WorkOrder]:
+        """By incident; with `live` only those that have not ended."""
+
+    def put_work_order_event(self, event: WorkOrderEvent) -> None:
+        """Append."""
+
+    def work_order_events_of(self, incidents: Iterable[int]) -> dict[int, list[WorkOrderEvent]]:
+        """By time, of many orders at once; every id asked for is a key."""
+
+    def put_work_photo(self, photo: WorkPhoto) -> None:
+        """Add to the order; one that it has already stays as it is."""
+
+    def work_photos(self, incident: int) -> list[WorkPhoto]:
+        """By time."""
+
+    def use_once(self, nonce: str, at: datetime) -> bool:
+        """Write down that `nonce` was used; False if it was already."""
+
+    def prune_used(self, before: datetime, limit: int = 5000) -> int:
+        """Delete up to `limit` nonces that were used before `before`; how many."""
 
     # outbox
     def enqueue(self, row: OutboxRow) -> bool:
@@ -493,6 +532,15 @@ class Notifier(Protocol):
     """Sends one message on one kind of channel; returns when accepted, NotifyError otherwise."""
 
     async def send(self, channel: Channel, message: Outgoing) -> None: ...
+
+
+class Photos(Protocol):
+    """Pictures of repairs, by their SHA-256."""
+
+    async def put(self, content: bytes) -> str:
+        """Keep `content` durably; its SHA-256 in hex."""
+
+    async def get(self, sha256: str) -> bytes | None: ...
 
 
 # --- audio --------------------------------------------------------------------------------------------------

@@ -15,16 +15,21 @@ from zoneinfo import ZoneInfo
 from broadcasts.difference import Difference
 from broadcasts.model import Item, Node, Occurrence, Priority, Rendered, Zone
 from controller.adapters.credentials import hash_password
+from controller.adapters.photos import PhotoShelf
 from controller.adapters.store.sql import SqlStore
+from controller.domain import incidents
 from controller.domain.delivery import Delivery, DeliveryEvent, DeliveryState, OccurrenceRow
 from controller.domain.escalation import AlertSettings, OutboxRow, OutboxState
 from controller.domain.faults import FaultRule, Severity, Text, Visit
-from controller.domain.incidents import Incident, IncidentState
+from controller.domain.incidents import Incident, IncidentEvent, IncidentState
 from controller.domain.liveness import Liveness
 from controller.domain.site import Settings, Site
-from controller.ports import ConfigRefused, Credential, FaultRow, NodeRow
+from controller.domain.workorders import Step, taken
+from controller.ports import ConfigRefused, Credential, FaultRow, NodeRow, Tx
 from controller.services.changes import Changes
+from controller.services.healthbook import keep_work, work_order_of
 from controller.services.reporting import Reporting
+from controller.services.workshop import Workshop
 from tests.fakes import FakeBus, FakeClock
 
 HANOI = ZoneInfo("Asia/Ho_Chi_Minh")
@@ -183,24 +188,36 @@ class Dispatch:
 class Monitoring:
     """Incidents change as the store says; nodes' states are those of the store."""
 
-    def __init__(self, store: SqlStore) -> None:
+    def __init__(self, store: SqlStore, settings: Settings, clock: FakeClock) -> None:
         self.store = store
+        self.settings = settings
+        self.clock = clock
 
-    async def acknowledge(self, id: int, by: str) -> Incident:
-        return await self._change(id, IncidentState.ACKNOWLEDGED, acknowledged_by=by)
+    async def acknowledge(self, id: int, by: str, note: str = "", also: Any = None) -> Incident:
+        return await self._change(id, incidents.acknowledged, Step.ACCEPTED, by, note, also)
 
-    async def repaired(self, id: int, by: str, note: str) -> Incident:
-        return await self._change(id, IncidentState.REPAIRED)
+    async def begin(self, id: int, by: str, note: str = "", also: Any = None) -> Incident:
+        return await self._change(id, incidents.begun, Step.BEGUN, by, note, also)
 
-    async def _change(self, id: int, state: IncidentState, **more: Any) -> Incident:
-        row = await self.store.transact(lambda tx: tx.incident(id))
-        if row is None:
-            raise KeyError(f"no incident {id}")
-        if row.state is IncidentState.CLOSED:
-            raise ValueError(f"incident {id} is closed")
-        changed = replace(row, state=state, **more)
-        await self.store.transact(lambda tx: tx.put_incident(changed))
-        return changed
+    async def repaired(self, id: int, by: str, note: str = "", also: Any = None) -> Incident:
+        return await self._change(id, incidents.repaired, Step.REPAIRED, by, note, also)
+
+    async def _change(self, id: int, act: Any, step: Step, by: str, note: str, also: Any) -> Incident:
+        now = self.clock.now()
+
+        def write(tx: Tx) -> Incident:
+            row = tx.incident(id)
+            if row is None:
+                raise KeyError(f"no incident {id}")
+            changed: Incident = act(row, by, now)
+            tx.put_incident(changed)
+            tx.put_incident_event(IncidentEvent(id, now, step.value, note, by))
+            keep_work(tx, taken(work_order_of(tx, changed, self.settings, now), step, by, now), step.value, now, by)
+            if also is not None:
+                also(tx)
+            return changed
+
+        return await self.store.transact(write)
 
 
 @dataclass
@@ -245,7 +262,15 @@ class District:
         self.orders = Orders()
         self.emergencies = Emergencies()
         self.dispatch = Dispatch()
-        self.monitoring = Monitoring(store)
+        self.monitoring = Monitoring(store, self.settings, self.clock)
+        self.workshop = Workshop(
+            self.settings,
+            store=store,
+            clock=self.clock,
+            changes=self.changes,
+            cases=self.monitoring,
+            photos=PhotoShelf(folder / "photos"),
+        )
         self.intake = Intake()
         self.reporting = Reporting(self.settings, store=store, clock=self.clock, scheduling=self.scheduling)
 

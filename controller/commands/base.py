@@ -175,6 +175,9 @@ class Controller:
     def post(self, path: str, /, **body: Any) -> Any:
         return self._ask("POST", path, json={name: value for name, value in body.items() if value is not None})
 
+    def upload(self, path: str, content: bytes, /, **params: Any) -> Any:
+        return self._ask("POST", path, params=params, content=content)
+
     def _ask(self, method: str, path: str, **more: Any) -> Any:
         import httpx
 

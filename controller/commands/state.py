@@ -1,8 +1,7 @@
-"""What is going on and what was mended: status, nodes, incidents, ack, repaired, selftest."""
+"""What is going on: status, nodes, incidents, selftest."""
 
 from __future__ import annotations
 
-import getpass
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -23,9 +22,6 @@ COLOURS = {
     "minor": "cyan",
 }
 
-IncidentArgument = Annotated[int, typer.Argument(metavar="ID", help=t("Number of the incident, see loa incidents."))]
-ByOption = Annotated[str, typer.Option("--by", metavar="NAME", help=t("Who says so; you, if not given."))]
-
 
 def status(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
     data = base.controller(config).get("status")
@@ -36,7 +32,7 @@ def _print_status(data: Any) -> None:
     zone = ZoneInfo(data["site"]["zone"])
     grid = base.table(title=f"[bold]{data['site']['name']}[/bold]")
     nodes = data["nodes"]
-    counts = [f"{_coloured(name, str(nodes[name]))} {t(name)}" for name in ("online", "suspect", "offline", "unknown")]
+    counts = [f"{coloured(name, str(nodes[name]))} {t(name)}" for name in ("online", "suspect", "offline", "unknown")]
     grid.add_row(t("nodes"), f"{nodes['total']}: " + ", ".join(counts))
     open_ = data["incidents"]
     grid.add_row(t("open incidents"), f"{open_['open']} ({open_['critical']} {t('critical')})")
@@ -82,8 +78,8 @@ def _print_nodes(data: Any, zone: ZoneInfo) -> None:
 def _node_cells(node: Any, zone: ZoneInfo) -> tuple[str, ...]:
     heard = base.local(node["seen_at"], zone)
     doing = [t("plays {title}", title=_plain(node["playing"]["title"]))] if node["playing"] else []
-    doing += [_coloured(fault["severity"], pick(fault["title"])) for fault in node["faults"]]
-    return f"  {node['id']}", _plain(node["name"]), _coloured(node["state"], t(node["state"])), heard, ", ".join(doing)
+    doing += [coloured(fault["severity"], pick(fault["title"])) for fault in node["faults"]]
+    return f"  {node['id']}", _plain(node["name"]), coloured(node["state"], t(node["state"])), heard, ", ".join(doing)
 
 
 def incidents(
@@ -107,7 +103,7 @@ def _print_incidents(data: Any, zone: ZoneInfo) -> None:
 
 
 def _incident_lines(each: Any, zone: ZoneInfo) -> list[str]:
-    severity = _coloured(each["severity"], pick(each["severity_name"]))
+    severity = coloured(each["severity"], pick(each["severity_name"]))
     commune = f"{each['place']['commune_name']}, " if each["place"] else ""
     where = _plain(f"{commune}{each['subject_name']} ({each['subject']})")
     facts = [
@@ -122,23 +118,6 @@ def _incident_lines(each: Any, zone: ZoneInfo) -> list[str]:
     return lines + ([f"      [dim]{_plain(pick(each['advice']))}[/dim]"] if each["advice"] else [])
 
 
-def ack(id: IncidentArgument, by: ByOption = "", config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
-    data = base.controller(config).post(f"incidents/{id}/ack", by=by or getpass.getuser())
-    base.show(data, as_json, lambda _: print(t("Incident {id}: acknowledged.", id=id)))
-
-
-def repaired(
-    id: IncidentArgument,
-    note: Annotated[str, typer.Option("--note", help=t("What was done."))] = "",
-    by: ByOption = "",
-    config: ConfigOption = CONFIG,
-    as_json: JsonOption = False,
-) -> None:
-    data = base.controller(config).post(f"incidents/{id}/repaired", by=by or getpass.getuser(), note=note)
-    said = t("Incident {id}: repair noted. It closes when the node's own measurements are good again.", id=id)
-    base.show(data, as_json, lambda _: print(said))
-
-
 def selftest(
     node: Annotated[str, typer.Argument(metavar="NODE")], config: ConfigOption = CONFIG, as_json: JsonOption = False
 ) -> None:
@@ -147,7 +126,8 @@ def selftest(
     base.show(data, as_json, lambda _: print(said))
 
 
-def _coloured(kind: str, text: str) -> str:
+def coloured(kind: str, text: str) -> str:
+    """`text` in the colour of a state or severity."""
     colour = COLOURS.get(kind)
     return f"[{colour}]{text}[/{colour}]" if colour else text
 

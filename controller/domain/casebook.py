@@ -515,6 +515,11 @@ def acknowledge(case: Case, by: str, now: Now) -> Case:
     return replace(case, incident=incidents.acknowledged(case.incident, by, now.wall))
 
 
+def begin(case: Case, by: str, now: Now) -> Case:
+    """`by` is at it. ValueError if it is closed."""
+    return replace(case, incident=incidents.begun(case.incident, by, now.wall))
+
+
 def repair(case: Case, by: str, now: Now) -> Case:
     """`by` says that it is mended. ValueError if it is closed."""
     verify = now.mono + VERIFY_WITHIN.total_seconds()

@@ -54,7 +54,7 @@ TABLE: Mapping[tuple[IncidentState, Happening], IncidentState] = {
     **{(state, _H.ACKNOWLEDGED): state for state in (_S.IN_REPAIR, _S.REPAIRED, _S.RECOVERING)},
     **{(state, _H.REPAIR_BEGUN): _S.IN_REPAIR for state in _STANDING},
     **{(state, _H.REPAIRED): _S.REPAIRED for state in _STANDING},
-    (_S.RECOVERING, _H.REPAIRED): _S.RECOVERING,
+    **{(_S.RECOVERING, said): _S.RECOVERING for said in (_H.REPAIR_BEGUN, _H.REPAIRED)},
     (_S.REPAIRED, _H.UNVERIFIED): _S.OPEN,
     **{(state, _H.GOOD): _S.RECOVERING for state in _STANDING},
     (_S.RECOVERING, _H.BAD): _S.OPEN,
@@ -125,24 +125,18 @@ class IncidentEvent:
     by: str = "loa"
 
 
-@dataclass(frozen=True, slots=True)
-class WorkOrder:
-    """Who repairs an incident, by when."""
-
-    incident: int
-    assignee: str
-    due_at: datetime
-    created_at: datetime
-    state: str = "open"
-    closed_at: datetime | None = None
-
-
 # --- what happens to an incident --------------------------------------------------------------------------------
 
 
 def acknowledged(incident: Incident, by: str, now: datetime) -> Incident:
     """`by` takes care of it. ValueError if it is closed."""
     return replace(_moved(incident, Happening.ACKNOWLEDGED, now), acknowledged_by=by)
+
+
+def begun(incident: Incident, by: str, now: datetime) -> Incident:
+    """`by` is at it; an earlier word that it was mended counts no more. ValueError if it is closed."""
+    moved = _moved(incident, Happening.REPAIR_BEGUN, now)
+    return replace(moved, repaired_at=None, acknowledged_by=incident.acknowledged_by or by)
 
 
 def repaired(incident: Incident, by: str, now: datetime) -> Incident:
@@ -197,6 +191,9 @@ def _moved(incident: Incident, happening: Happening, now: datetime) -> Incident:
 
 
 def _standing(incident: Incident) -> Incident:
+    """As it was before its measurements were good: a word that it is mended still waits for its verdict."""
+    if incident.repaired_at is not None:
+        return replace(incident, state=IncidentState.REPAIRED)
     state = IncidentState.ACKNOWLEDGED if incident.acknowledged_by else IncidentState.OPEN
     return replace(incident, state=state)
 

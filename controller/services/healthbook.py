@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 
+from controller.domain import workorders
 from controller.domain.casebook import Case, Change, Key, Now, Outcome, Scene, reconcile
 from controller.domain.centre import rule_of
 from controller.domain.correlation import NODE
 from controller.domain.delivery import DeliveryState, OccurrenceRow
 from controller.domain.escalation import AlertSettings, OutboxRow, Transition, listeners, numbered, told_of
-from controller.domain.faults import Severity
-from controller.domain.incidents import REPEAT, Incident, IncidentEvent, WorkOrder
+from controller.domain.incidents import REPEAT, Incident, IncidentEvent
 from controller.domain.site import Settings
 from controller.domain.wording import Due, Facts
+from controller.domain.workorders import ENDED, OPENED, OrderState, Step, WorkOrder
 from controller.ports import Tx
 
 PlanMessages = Callable[[Incident, str, AlertSettings, Facts, datetime], tuple[OutboxRow, ...]]
@@ -24,12 +24,6 @@ SOON = timedelta(minutes=40)
 AHEAD = timedelta(hours=24)
 """How far ahead a message says what it threatens."""
 NOT_COMING = frozenset({DeliveryState.CANCELLED, DeliveryState.SKIPPED, DeliveryState.COMPLETED, DeliveryState.FAILED})
-
-WORK_DUE: Mapping[Severity, timedelta] = {
-    Severity.CRITICAL: timedelta(hours=4),
-    Severity.MAJOR: timedelta(hours=24),
-    Severity.MINOR: timedelta(hours=72),
-}
 
 
 class TxLedger:
@@ -104,16 +98,13 @@ def _record(
     plan_messages: PlanMessages,
     now: datetime,
 ) -> bool:
-    if change.transition == "closed":
-        _end_work(tx, incident, now)
+    _follow_work(tx, incident, change, settings, now)
     if change.tell is None:
         tx.put_incident_event(IncidentEvent(incident.id, now, change.transition, change.reason))
         return False
     earlier = [event.transition for event in tx.incident_events(incident.id)]
     name = numbered(_kind(change.tell, earlier), earlier)
     tx.put_incident_event(IncidentEvent(incident.id, now, name, change.reason))
-    if change.tell is not Transition.RECOVERED:
-        _begin_work(tx, incident, settings, now)
     facts = _facts(tx, ledger, incident, settings)
     written = [tx.enqueue(row) for row in plan_messages(incident, name, settings.alerts, facts, now)]
     return any(written)
@@ -126,17 +117,45 @@ def _kind(tell: Transition, earlier: Iterable[str]) -> Transition:
     return tell
 
 
-def _begin_work(tx: Tx, incident: Incident, settings: Settings, now: datetime) -> None:
+# --- work orders --------------------------------------------------------------------------------------------
+
+
+def work_order_of(tx: Tx, incident: Incident, settings: Settings, now: datetime) -> WorkOrder:
+    """The live work order of an open incident; begun, or begun anew, if it has none."""
+    order = tx.work_order(incident.id)
+    if order is not None and order.state not in ENDED:
+        return order
     people = listeners(incident, settings.alerts.people)
     assignee = people[0].id if people else ""
-    due = incident.opened_at + WORK_DUE[incident.severity]
-    tx.put_work_order(WorkOrder(incident.id, assignee, due, now))
+    if order is None:
+        order, step = workorders.opened(incident.id, incident.severity, assignee, incident.opened_at, now), OPENED
+    else:
+        order, step = workorders.relapsed(order, incident.severity, assignee, now), Step.RELAPSED.value
+    return keep_work(tx, order, step, now)
 
 
-def _end_work(tx: Tx, incident: Incident, now: datetime) -> None:
+def keep_work(tx: Tx, order: WorkOrder, step: str, now: datetime, by: str = "loa") -> WorkOrder:
+    """Write down what `order` became by `step`, with its history."""
+    tx.put_work_order(order)
+    tx.put_work_order_event(workorders.event_of(order, step, now, by))
+    return order
+
+
+def _follow_work(tx: Tx, incident: Incident, change: Change, settings: Settings, now: datetime) -> None:
+    """What a change of an incident means for its work order. Nobody has one before somebody is told."""
+    if change.tell in (Transition.OPENED, Transition.REOPENED):
+        work_order_of(tx, incident, settings, now)
+        return
     order = tx.work_order(incident.id)
-    if order is not None and order.closed_at is None:
-        tx.put_work_order(replace(order, state="closed", closed_at=now))
+    if order is None or order.state in ENDED:
+        return
+    match change.transition:
+        case "severity":
+            keep_work(tx, workorders.worse(order, incident.severity, now), Step.WORSE.value, now)
+        case "unverified" if order.state is OrderState.REPAIRED:
+            keep_work(tx, workorders.moved(order, Step.UNVERIFIED, now), Step.UNVERIFIED.value, now)
+        case "closed":
+            keep_work(tx, workorders.moved(order, Step.CLEARED, now), Step.CLEARED.value, now)
 
 
 def _facts(tx: Tx, ledger: TxLedger, incident: Incident, settings: Settings) -> Facts:

@@ -153,7 +153,6 @@ def true_cases(cases: Mapping[Key, Case], incidents: Iterable[Incident], now: No
 
 
 def _case(incident: Incident, now: Now) -> Case:
-    repaired = incident.repaired_at if incident.state is IncidentState.REPAIRED else None
     waits = incident.announce_at if not incident.announced else None
     return Case(
         incident,
@@ -161,7 +160,7 @@ def _case(incident: Incident, now: Now) -> Case:
         announce=NEVER if waits is None else _mono(waits, now),
         unrest=Unrest(FLAPPING_ON, now.mono, flapping=True) if incident.flapping else Unrest(),
         closed=NEVER if incident.closed_at is None else _mono(incident.closed_at, now),
-        verify=NEVER if repaired is None else _mono(repaired + VERIFY_WITHIN, now),
+        verify=NEVER if incident.repaired_at is None else _mono(incident.repaired_at + VERIFY_WITHIN, now),
     )
 
 

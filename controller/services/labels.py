@@ -15,6 +15,7 @@ from controller.domain.faults import Text
 from controller.domain.incidents import IncidentState
 from controller.domain.liveness import Liveness
 from controller.domain.metrics import METRICS, Metric
+from controller.domain.workorders import OrderState
 
 K = TypeVar("K", bound=str)
 
@@ -38,6 +39,16 @@ INCIDENT_STATE: Mapping[str, Text] = {
     IncidentState.REPAIRED: Text("Báo đã sửa, chờ đo lại", "Reported repaired, not verified"),
     IncidentState.RECOVERING: Text("Đang phục hồi", "Recovering"),
     IncidentState.CLOSED: Text("Đã khắc phục", "Closed"),
+}
+
+ORDER_STATE: Mapping[str, Text] = {
+    OrderState.OPEN: Text("Chưa ai nhận", "Not accepted"),
+    OrderState.ACCEPTED: Text("Đã nhận", "Accepted"),
+    OrderState.IN_REPAIR: Text("Đang sửa", "In repair"),
+    OrderState.REPAIRED: Text("Báo đã sửa, đang đo lại", "Reported repaired, being measured"),
+    OrderState.NOT_VERIFIED: Text("Đo lại chưa đạt", "Not verified"),
+    OrderState.VERIFIED: Text("Đo lại đạt, đã xong", "Verified"),
+    OrderState.CLOSED: Text("Tự phục hồi, đã đóng", "Closed, recovered by itself"),
 }
 
 COMPONENT: Mapping[str, Text] = {

@@ -20,13 +20,14 @@ from controller.domain.centre import CentreCondition, rule_of
 from controller.domain.correlation import NODE
 from controller.domain.escalation import messages_for
 from controller.domain.faults import FaultState, Severity, Value
-from controller.domain.incidents import RELAPSE, Incident, IncidentEvent
+from controller.domain.incidents import RELAPSE, Happening, Incident, IncidentEvent
 from controller.domain.site import Settings
+from controller.domain.workorders import Step, taken
 from controller.ports import AuditRow, Clock, FaultRow, Store, StoreError, Tx
 from controller.services import healthmemory as memory
 from controller.services.changes import Changes
 from controller.services.deadlines import Deadlines
-from controller.services.healthbook import PlanMessages, settle
+from controller.services.healthbook import PlanMessages, keep_work, settle, work_order_of
 from controller.services.healthmemory import NodeView
 from controller.services.nodes import Nodes
 from controller.wire.messages import FaultReport, Heartbeat, JournalEntry, Status
@@ -35,12 +36,20 @@ log = structlog.get_logger(__name__)
 
 Wish = Literal["ping", "selftest"]
 Order = Callable[[str, Wish, dict[str, Any]], Awaitable[str]]
+Also = Callable[[Tx], None]
+"""What is written in the same transaction; if it raises, nothing was."""
 
 BROKER_LOST_S = 60.0
 """Without the broker for this long the centre itself is broken."""
 STORE_AGAIN_S = 5.0
 KEEP_EVERY_S = 600.0
 """How often what is only good to look at (metrics, last heard) is written down."""
+
+_BY_PERSON: Mapping[Step, tuple[Happening, Callable[[Case, str, Now], Case]]] = {
+    Step.ACCEPTED: (Happening.ACKNOWLEDGED, casebook.acknowledge),
+    Step.BEGUN: (Happening.REPAIR_BEGUN, casebook.begin),
+    Step.REPAIRED: (Happening.REPAIRED, casebook.repair),
+}
 
 _BOOK, _REPORTS, _BROKER, _KEEP = "(book)", "(reports)", "(broker)", "(keep)"
 """Deadlines that are not a node's; no node can be called so."""
@@ -178,33 +187,40 @@ class Monitoring:
 
     # --- what people do -------------------------------------------------------------------------------------
 
-    async def acknowledge(self, id: int, by: str) -> Incident:
+    async def acknowledge(self, id: int, by: str, note: str = "", also: Also | None = None) -> Incident:
         """`by` takes care of incident `id`. KeyError if it is not open."""
-        return await self._by_person(id, by, "acknowledged", "", casebook.acknowledge)
+        return await self._by_person(id, by, Step.ACCEPTED, note, also)
 
-    async def repaired(self, id: int, by: str, note: str = "") -> Incident:
+    async def begin(self, id: int, by: str, note: str = "", also: Also | None = None) -> Incident:
+        """`by` is at it: on the way, or repairing. KeyError if it is not open."""
+        return await self._by_person(id, by, Step.BEGUN, note, also)
+
+    async def repaired(self, id: int, by: str, note: str = "", also: Also | None = None) -> Incident:
         """`by` says that incident `id` is mended; a self-test is ordered, measurements decide. KeyError if it
         is not open."""
-        incident = await self._by_person(id, by, "repaired", note, casebook.repair)
+        incident = await self._by_person(id, by, Step.REPAIRED, note, also)
         if incident.scope == NODE and self._nodes.set_repaired(incident.subject, incident.cause, True):
             self._orders.put_nowait((incident.subject, "selftest", {}))
             await self._settle_if(True)
         return incident
 
-    async def _by_person(
-        self, id: int, by: str, what: str, note: str, act: Callable[[Case, str, Now], Case]
-    ) -> Incident:
+    async def _by_person(self, id: int, by: str, step: Step, note: str, also: Also | None) -> Incident:
+        what, act = _BY_PERSON[step]
         async with self._lock:
             case = next((case for case in self._cases.values() if case.incident.id == id and case.open), None)
             if case is None:
                 raise KeyError(f"there is no open incident {id}")
             now = self._now()
-            acted = act(case, by, now)
+            acted, settings = act(case, by, now), self._settings
 
             def write(tx: Tx) -> None:
                 tx.put_incident(acted.incident)
-                tx.put_incident_event(IncidentEvent(id, now.wall, what, note, by))
-                tx.audit(AuditRow(now.wall, by, what, f"incident {id} {note}".rstrip()))
+                tx.put_incident_event(IncidentEvent(id, now.wall, what.value, note, by))
+                order = work_order_of(tx, acted.incident, settings, now.wall)
+                keep_work(tx, taken(order, step, by, now.wall), step.value, now.wall, by)
+                tx.audit(AuditRow(now.wall, by, what.value, f"incident {id} {note}".rstrip()))
+                if also is not None:
+                    also(tx)
 
             self._doubtful = True
             await self._store.transact(write)

@@ -16,11 +16,12 @@ from controller.domain.asrun import Heard, progress, verdict
 from controller.domain.delivery import TAKEN_BACK, Delivery, DeliveryEvent, DeliveryState, OccurrenceRow
 from controller.domain.escalation import OutboxRow, OutboxState
 from controller.domain.faults import FaultRule, Severity, Text, Value
-from controller.domain.incidents import Incident, IncidentEvent, WorkOrder
+from controller.domain.incidents import Incident, IncidentEvent
 from controller.domain.metrics import METRICS, UNITS_VI, Metric
 from controller.domain.notready import told
 from controller.domain.preflight import Finding, PreflightRow, by_node
 from controller.domain.site import Settings
+from controller.domain.workorders import WorkOrder, WorkPhoto, is_overdue
 from controller.ports import FaultRow
 from controller.services import labels
 from controller.wire.messages import stamp
@@ -178,7 +179,7 @@ def messages(rows: Sequence[OutboxRow]) -> Plain:
     }
 
 
-def work_order(order: WorkOrder | None, names: Mapping[str, str]) -> Plain | None:
+def work_order(order: WorkOrder | None, names: Mapping[str, str], now: datetime) -> Plain | None:
     """`names`: the people of config/alerts.yaml by id."""
     if order is None:
         return None
@@ -186,8 +187,18 @@ def work_order(order: WorkOrder | None, names: Mapping[str, str]) -> Plain | Non
         "assignee": order.assignee,
         "assignee_name": names.get(order.assignee, order.assignee),
         "due_at": iso(order.due_at),
-        "state": order.state,
+        "state": order.state.value,
+        "state_name": text(labels.named(labels.ORDER_STATE, order.state)),
+        "overdue": is_overdue(order, now),
+        "created_at": iso(order.created_at),
+        "closed_at": iso(order.closed_at),
     }
+
+
+def photo(photo: WorkPhoto, names: Mapping[str, str]) -> Plain:
+    """A picture of an order; its bytes are had by its sha256."""
+    by = {"by": photo.by, "by_name": names.get(photo.by, photo.by)}
+    return {"at": iso(photo.at), **by, "sha256": photo.sha256, "type": photo.kind, "size": photo.size}
 
 
 def history(events: Iterable[IncidentEvent]) -> list[Plain]:

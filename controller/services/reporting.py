@@ -21,10 +21,11 @@ from controller.domain.delivery import Delivery, DeliveryState, OccurrenceRow
 from controller.domain.emergencies import EmergencyRow
 from controller.domain.escalation import OutboxRow
 from controller.domain.faults import FaultState, Text, Value
-from controller.domain.incidents import Incident, WorkOrder
+from controller.domain.incidents import Incident
 from controller.domain.liveness import Liveness
 from controller.domain.preflight import PreflightRow
 from controller.domain.site import Settings
+from controller.domain.workorders import WorkOrder, is_overdue
 from controller.ports import Clock, Desired, FaultRow, NodeRow, Store, Tx
 from controller.services import changelog, emergencyreport, story
 from controller.services import readmodels as shape
@@ -138,6 +139,15 @@ class Reporting:
     async def incidents(self, all: bool = False) -> Plain:
         """Open incidents, worst first; with `all` those of the last 30 days too, newest first."""
         return await self._read(lambda reader: reader.incidents(all))
+
+    async def orders(self, all: bool = False, person: str = "", overdue: bool = False) -> Plain:
+        """Live work orders, the one that is due first at the top; with `all` those that ended within 30 days too. Only
+        those of `person`, only those that are overdue."""
+        return await self._read(lambda reader: reader.orders(all, person, overdue))
+
+    async def order(self, id: int) -> Plain:
+        """One incident with its work order, its pictures and the whole history. KeyError if there is none."""
+        return await self._read(lambda reader: reader.order(id))
 
     async def changes(self, limit: int = 20) -> Plain:
         """What edits of the configuration changed of the plan, and what was refused, newest first."""
@@ -322,9 +332,33 @@ class _Reader:
             **shape.incident(row, self._settings, self._rules.get(row.cause)),
             "children": [child.id for child in children],
             "messages": shape.messages(sent),
-            "work_order": shape.work_order(order, self._people),
+            "work_order": shape.work_order(order, self._people, self._now),
             "history": shape.history(self._tx.incident_events(row.id)),
         }
+
+    def orders(self, everything: bool, person: str, overdue: bool) -> Plain:
+        found = [row for row in self._tx.work_orders(live=not everything) if self._is_recent(row)]
+        if person:
+            found = [row for row in found if row.assignee == person]
+        if overdue:
+            found = [row for row in found if is_overdue(row, self._now)]
+        found.sort(key=lambda row: (row.closed_at is not None, row.due_at))
+        return {"now": shape.iso(self._now), "orders": [self._order(row) for row in found]}
+
+    def _is_recent(self, row: WorkOrder) -> bool:
+        return row.closed_at is None or row.closed_at >= self._now - BEHIND
+
+    def _order(self, row: WorkOrder) -> Plain:
+        incident = self._tx.incident(row.incident)
+        told = shape.incident(incident, self._settings, self._rules.get(incident.cause)) if incident else {}
+        return {**told, "work_order": shape.work_order(row, self._people, self._now)}
+
+    def order(self, id: int) -> Plain:
+        row = self._tx.incident(id)
+        if row is None:
+            raise KeyError(f"there is no incident {id}")
+        photos = [shape.photo(each, self._people) for each in self._tx.work_photos(id)]
+        return {"now": shape.iso(self._now), **self._incident(row, self._tx.work_order(id), ()), "photos": photos}
 
     # --- air ------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
 
-from controller.domain.incidents import Incident
+from controller.domain.workorders import MAX_NOTE, MAX_PHOTO_BYTES, Step
 from controller.ports import StoreError
 from controller.services import changelog
 from controller.services.readmodels import Plain
@@ -66,12 +66,12 @@ class VolumeOrder(Order):
     to: Targets
 
 
-class Acknowledgement(Order):
-    pass
+class Remark(Order):
+    note: Annotated[str, Field(max_length=MAX_NOTE)] = ""
 
 
-class Repair(Order):
-    note: Annotated[str, Field(max_length=1000)] = ""
+class Assignment(Order):
+    to: Name
 
 
 def router(app: Controller, token: str, live: Live) -> APIRouter:
@@ -100,6 +100,14 @@ def _reading(app: Controller, live: Live) -> APIRouter:
     @routes.get("/incidents")
     async def incidents(all: bool = False) -> Plain:
         return await app.reporting.incidents(all=all)
+
+    @routes.get("/orders")
+    async def orders(all: bool = False, person: str = "", overdue: bool = False) -> Plain:
+        return await app.reporting.orders(all=all, person=person, overdue=overdue)
+
+    @routes.get("/orders/{id}")
+    async def one_order(id: int) -> Plain:
+        return await _found(app.reporting.order(id))
 
     @routes.get("/air")
     async def air() -> Plain:
@@ -173,13 +181,7 @@ def _ordering(app: Controller, token: str) -> APIRouter:
     async def volume(order: VolumeOrder) -> Plain:
         return await _taken(app.orders.volume(order.volume, order.to, order.by))
 
-    @routes.post("/incidents/{id}/ack")
-    async def acknowledge(id: int, order: Acknowledgement) -> Plain:
-        return _incident(await _changed(app.monitoring.acknowledge(id, order.by)))
-
-    @routes.post("/incidents/{id}/repaired")
-    async def repaired(id: int, order: Repair) -> Plain:
-        return _incident(await _changed(app.monitoring.repaired(id, order.by, order.note)))
+    routes.include_router(_repairing(app))
 
     @routes.post("/nodes/{id}/selftest")
     async def selftest(id: str) -> Plain:
@@ -195,6 +197,48 @@ def _ordering(app: Controller, token: str) -> APIRouter:
         return {"ok": True, "difference": changelog.plain(difference)}
 
     return routes
+
+
+def _repairing(app: Controller) -> APIRouter:
+    """What people do with work orders. Answers with the order as it is then."""
+    routes = APIRouter(prefix="/incidents/{id}")
+
+    async def done(id: int, change: Awaitable[None]) -> Plain:
+        await _changed(change)
+        return {"ok": True, **await _found(app.reporting.order(id))}
+
+    def step(name: str, taken: Step | None) -> None:
+        @routes.post(f"/{name}", name=name)
+        async def say(id: int, order: Remark) -> Plain:
+            return await done(id, app.workshop.act(id, taken, order.by, note=order.note))
+
+    step("ack", Step.ACCEPTED)
+    step("begin", Step.BEGUN)
+    step("repaired", Step.REPAIRED)
+    step("note", None)
+
+    @routes.post("/assign")
+    async def assign(id: int, order: Assignment) -> Plain:
+        return await done(id, app.workshop.assign(id, order.to, order.by))
+
+    @routes.post("/photos", max_body_size=MAX_PHOTO_BYTES + 1)
+    async def add_photo(id: int, request: Request, by: Name = "api") -> Plain:
+        return await done(id, app.workshop.act(id, None, by, photos=[await request.body()]))
+
+    @routes.get("/photos/{sha256}")
+    async def photo(id: int, sha256: str) -> Response:
+        return picture(await app.workshop.photo(id, sha256))
+
+    return routes
+
+
+def picture(found: tuple[str, bytes] | None) -> Response:
+    """A picture as its own bytes say that it is one: no browser may take it for anything else."""
+    if found is None:
+        raise Refusal(404, "no such picture")
+    kind, content = found
+    headers = {"Cache-Control": "private, max-age=86400, immutable", "Content-Security-Policy": "sandbox"}
+    return Response(content, media_type=kind, headers=headers)
 
 
 async def _taken(order: Awaitable[R]) -> R:
@@ -213,15 +257,6 @@ async def _changed(change: Awaitable[R]) -> R:
         raise Refusal(404, _text(error)) from None
     except ValueError as error:
         raise Refusal(409, _text(error)) from None
-
-
-def _incident(row: Incident) -> Plain:
-    return {
-        "ok": True,
-        "id": row.id,
-        "state": row.state.value,
-        "acknowledged_by": row.acknowledged_by,
-    }
 
 
 # --- watching -----------------------------------------------------------------------------------------------

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
-from controller.domain.incidents import Incident
 from controller.domain.site import Settings
+from controller.domain.workorders import Step
 from controller.ports import Bus, Clock, Library, Store
 from controller.services.changes import Changes
 from controller.services.emergencies import Amendment, Manner, Message
@@ -59,12 +59,16 @@ class Dispatch(Protocol):
         """The playlists document that a `ref` sent to `node` names, while it is the newest."""
 
 
-class Monitoring(Protocol):
-    """KeyError: no such incident. ValueError: not possible in its state."""
+class Workshop(Protocol):
+    """KeyError: no such incident. ValueError (PhotoRefused too): not possible. AlreadyDone: that form was sent."""
 
-    def acknowledge(self, id: int, by: str) -> Awaitable[Incident]: ...
+    def act(
+        self, id: int, step: Step | None, by: str, *, note: str = "", photos: Sequence[bytes] = (), once: str = ""
+    ) -> Awaitable[None]: ...
 
-    def repaired(self, id: int, by: str, note: str) -> Awaitable[Incident]: ...
+    def assign(self, id: int, person: str, by: str) -> Awaitable[None]: ...
+
+    def photo(self, id: int, sha256: str) -> Awaitable[tuple[str, bytes] | None]: ...
 
 
 class Intake(Protocol):
@@ -109,7 +113,7 @@ class Controller(Protocol):
     def dispatch(self) -> Dispatch: ...
 
     @property
-    def monitoring(self) -> Monitoring: ...
+    def workshop(self) -> Workshop: ...
 
     @property
     def intake(self) -> Intake: ...

@@ -9,7 +9,8 @@ import pytest
 
 from controller.adapters.store.sql import SqlStore
 from controller.domain.faults import Severity
-from controller.domain.incidents import Incident, IncidentEvent, IncidentState, WorkOrder
+from controller.domain.incidents import Incident, IncidentEvent, IncidentState
+from controller.domain.workorders import OrderState, Step, WorkOrder, WorkPhoto, event_of
 from controller.ports import StoreError, Tx
 
 T0 = datetime(2026, 11, 23, 1, 0, tzinfo=UTC)
@@ -135,7 +136,7 @@ async def test_an_incident_has_one_work_order(store: SqlStore) -> None:
     first = await store.transact(lambda tx: tx.new_incident(incident()))
     second = await store.transact(lambda tx: tx.new_incident(incident("na-meo-02")))
     given = WorkOrder(first.id, "dinh", T0 + 240 * MINUTE, T0)
-    done = replace(given, state="done", closed_at=T0 + MINUTE)
+    done = replace(given, state=OrderState.CLOSED, closed_at=T0 + MINUTE)
     other = WorkOrder(second.id, "sua", T0 + 240 * MINUTE, T0)
 
     def write(tx: Tx) -> None:
@@ -147,3 +148,50 @@ async def test_an_incident_has_one_work_order(store: SqlStore) -> None:
     assert await store.transact(lambda tx: tx.work_orders()) == [done, other]
     assert await store.transact(lambda tx: tx.work_order(first.id)) == done
     assert await store.transact(lambda tx: tx.work_order(999)) is None
+
+
+async def test_orders_that_have_ended_are_left_out_of_the_live_ones(store: SqlStore) -> None:
+    first = await store.transact(lambda tx: tx.new_incident(incident()))
+    second = await store.transact(lambda tx: tx.new_incident(incident("na-meo-02")))
+    live = WorkOrder(first.id, "dinh", T0, T0)
+    ended = WorkOrder(second.id, "dinh", T0, T0, OrderState.VERIFIED, T0)
+
+    def write(tx: Tx) -> None:
+        tx.put_work_order(live)
+        tx.put_work_order(ended)
+
+    await store.transact(write)
+    assert await store.transact(lambda tx: tx.work_orders(live=True)) == [live]
+
+
+async def test_the_history_of_an_order_is_kept_in_order(store: SqlStore) -> None:
+    row = await store.transact(lambda tx: tx.new_incident(incident()))
+    order = WorkOrder(row.id, "dinh", T0 + MINUTE, T0)
+    events = [event_of(order, "opened", T0), event_of(order, Step.ACCEPTED, T0 + MINUTE, "dinh")]
+
+    def write(tx: Tx) -> None:
+        for event in reversed(events):
+            tx.put_work_order_event(event)
+
+    await store.transact(write)
+    assert await store.transact(lambda tx: tx.work_order_events_of([row.id, 404])) == {row.id: events, 404: []}
+
+
+async def test_a_picture_belongs_to_an_order_once(store: SqlStore) -> None:
+    row = await store.transact(lambda tx: tx.new_incident(incident()))
+    photo = WorkPhoto(row.id, T0, "dinh", "ab" * 32, "image/png", 10)
+
+    def write(tx: Tx) -> None:
+        tx.put_work_photo(photo)
+        tx.put_work_photo(replace(photo, by="sua"))
+
+    await store.transact(write)
+    assert await store.transact(lambda tx: tx.work_photos(row.id)) == [photo]
+
+
+async def test_a_nonce_is_used_once_until_it_is_pruned(store: SqlStore) -> None:
+    assert await store.transact(lambda tx: tx.use_once("a", T0))
+    assert not await store.transact(lambda tx: tx.use_once("a", T0 + MINUTE))
+    assert await store.transact(lambda tx: tx.prune_used(T0)) == 0
+    assert await store.transact(lambda tx: tx.prune_used(T0 + MINUTE)) == 1
+    assert await store.transact(lambda tx: tx.use_once("a", T0 + MINUTE))

@@ -22,7 +22,11 @@ ORDERS = {
     "/api/emergency/lu-quet@1/update": {"volume": 80},
     "/api/emergency/lu-quet@1/end": {},
     "/api/incidents/1/ack": {"by": "Thịnh"},
+    "/api/incidents/1/begin": {"by": "Thịnh"},
     "/api/incidents/1/repaired": {"by": "Thịnh", "note": "thay mô-đun"},
+    "/api/incidents/1/note": {"by": "Thịnh", "note": "cần thang"},
+    "/api/incidents/1/assign": {"by": "Thịnh", "to": "lan"},
+    "/api/incidents/1/photos": {},
     "/api/nodes/na-meo-01/selftest": None,
     "/api/reload": None,
 }
@@ -171,7 +175,9 @@ async def test_what_cannot_be_aired_is_422_with_the_reason(web: httpx.AsyncClien
 async def test_acknowledging_says_who_took_it(web: httpx.AsyncClient, district: District) -> None:
     incident = await district.broken("na-meo-03")
     answer = await web.post(f"/api/incidents/{incident.id}/ack", json={"by": "Hà Thịnh"}, headers=BEARER)
-    assert answer.json() == {"ok": True, "id": incident.id, "state": "acknowledged", "acknowledged_by": "Hà Thịnh"}
+    said = answer.json()
+    assert (said["ok"], said["id"], said["state"]) == (True, incident.id, "acknowledged")
+    assert (said["acknowledged_by"], said["work_order"]["state"]) == ("Hà Thịnh", "accepted")
 
 
 async def test_an_incident_that_is_not_there_is_404_and_a_closed_one_409(
@@ -250,3 +256,60 @@ async def test_metrics_are_the_figures_of_the_moment(web: httpx.AsyncClient, dis
     assert 'loa_intake_total{what="heartbeat undecodable"} 3.0' in text
     assert "loa_broker_connected 1.0" in text
     assert (await web.get("/metrics")).text == text
+
+
+# --- work orders --------------------------------------------------------------------------------------------
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
+
+
+async def test_an_order_goes_its_way_over_the_api(web: httpx.AsyncClient, district: District) -> None:
+    incident = await district.broken("na-meo-03")
+    for step, state in {"ack": "accepted", "begin": "in-repair", "repaired": "repaired"}.items():
+        path = f"/api/incidents/{incident.id}/{step}"
+        answer = await web.post(path, json={"by": "lan", "note": step}, headers=BEARER)
+        assert answer.json()["work_order"]["state"] == state
+    assert (await web.get("/api/orders?person=lan")).json()["orders"][0]["id"] == incident.id
+    assert (await web.get("/api/orders?person=nobody")).json()["orders"] == []
+    assert (await web.get("/api/orders?overdue=1")).json()["orders"] == [], "it is being measured: nobody is late"
+    one = (await web.get(f"/api/orders/{incident.id}")).json()
+    assert [(each["reason"], each["by"]) for each in one["history"][-3:]] == [
+        ("ack", "lan"),
+        ("begin", "lan"),
+        ("repaired", "lan"),
+    ]
+
+
+async def test_a_picture_is_taken_for_what_its_bytes_are_and_shown_to_nobody_else(
+    web: httpx.AsyncClient, district: District
+) -> None:
+    incident, other = await district.broken("na-meo-03"), await district.broken("na-meo-04")
+    path = f"/api/incidents/{incident.id}/photos"
+    answer = await web.post(f"{path}?by=lan", content=PNG, headers={**BEARER, "Content-Type": "text/html"})
+    [photo] = answer.json()["photos"]
+    assert (photo["type"], photo["size"], photo["by"]) == ("image/png", len(PNG), "lan")
+    shown = await web.get(f"{path}/{photo['sha256']}", headers=BEARER)
+    assert (shown.content, shown.headers["content-type"]) == (PNG, "image/png")
+    assert shown.headers["x-content-type-options"] == "nosniff"
+    assert (await web.get(f"{path}/{photo['sha256']}")).status_code == 401
+    elsewhere = f"/api/incidents/{other.id}/photos/{photo['sha256']}"
+    assert (await web.get(elsewhere, headers=BEARER)).status_code == 404
+
+
+async def test_what_is_no_picture_or_one_too_many_is_refused(web: httpx.AsyncClient, district: District) -> None:
+    incident = await district.broken("na-meo-03")
+    path = f"/api/incidents/{incident.id}/photos"
+    answer = await web.post(path, content=b"<script>", headers={**BEARER, "Content-Type": "image/png"})
+    assert (answer.status_code, "no picture" in answer.json()["error"]) == (409, True)
+    assert (await web.post(path, content=PNG + bytes(11_000_000), headers=BEARER)).status_code == 413
+    for n in range(12):
+        assert (await web.post(path, content=PNG + bytes([n]), headers=BEARER)).status_code == 200
+    assert (await web.post(path, content=PNG + b"13", headers=BEARER)).status_code == 409
+    assert (await web.post(path, content=PNG + bytes([3]), headers=BEARER)).status_code == 200, "it has that one"
+
+
+async def test_an_order_is_given_to_people_that_there_are(web: httpx.AsyncClient, district: District) -> None:
+    incident = await district.broken("na-meo-03")
+    answer = await web.post(f"/api/incidents/{incident.id}/assign", json={"to": "lan"}, headers=BEARER)
+    assert answer.status_code == 409
+    assert "nobody in alerts.yaml is called 'lan'" in answer.json()["error"]

@@ -29,9 +29,10 @@ from controller.domain.escalation import OutboxState
 from controller.domain.faults import Severity
 from controller.domain.incidents import IncidentState
 from controller.domain.preflight import Finding
+from controller.domain.workorders import OrderState
 from controller.wire.messages import JournalEntry
 
-HEAD = "r0003"
+HEAD = "r0004"
 """The revision that these tables are. Kept here so that an up-to-date database is opened without Alembic."""
 
 metadata = MetaData(
@@ -270,6 +271,16 @@ nodes = Table(
     _may("metrics", _METRICS),
 )
 
+node_events = Table(
+    "node_events",
+    metadata,
+    _number(),
+    _must("node", Words),
+    _must("at", Utc, index=True),
+    _must("liveness", Words),
+    Index(None, "node", "at"),
+)
+
 faults = Table(
     "faults",
     metadata,
@@ -332,8 +343,42 @@ work_orders = Table(
     _must("assignee", Words),
     _must("due_at", Utc),
     _must("created_at", Utc),
-    _must("state", Words),
+    _must("state", Choice(OrderState)),
     _may("closed_at", Utc),
+)
+
+work_order_events = Table(
+    "work_order_events",
+    metadata,
+    _number(),
+    _must("incident", Id, ForeignKey(incidents.c.id)),
+    _must("at", Utc),
+    _must("step", Words),
+    _must("state", Choice(OrderState)),
+    _must("assignee", Words),
+    _must("due_at", Utc),
+    _must("by", Words),
+    Index(None, "incident", "at"),
+)
+
+work_photos = Table(
+    "work_photos",
+    metadata,
+    _number(),
+    _must("incident", Id, ForeignKey(incidents.c.id)),
+    _must("at", Utc),
+    _must("by", Words),
+    _must("sha256", Words),
+    _must("kind", Words),
+    _must("size", Whole),
+    UniqueConstraint("incident", "sha256"),
+)
+
+used_nonces = Table(
+    "used_nonces",
+    metadata,
+    _key("nonce", Words),
+    _must("at", Utc, index=True),
 )
 
 # --- outbox -------------------------------------------------------------------------------------------------

@@ -6,16 +6,19 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import insert, select, union, update
+from sqlalchemy import delete, insert, select, union, update
 
 from controller.adapters.store import schema
-from controller.adapters.store.mapping import Mapped, chunks
+from controller.adapters.store.mapping import Mapped, chunks, insert_into
 from controller.adapters.store.tx_base import TxBase
-from controller.domain.incidents import OPEN_STATES, Incident, IncidentEvent, WorkOrder
+from controller.domain.incidents import OPEN_STATES, Incident, IncidentEvent
+from controller.domain.workorders import ENDED, WorkOrder, WorkOrderEvent, WorkPhoto
 
 INCIDENTS = Mapped(schema.incidents, Incident)
 EVENTS = Mapped(schema.incident_events, IncidentEvent)
 WORK_ORDERS = Mapped(schema.work_orders, WorkOrder)
+ORDER_EVENTS = Mapped(schema.work_order_events, WorkOrderEvent)
+PHOTOS = Mapped(schema.work_photos, WorkPhoto)
 
 
 class IncidentsTx(TxBase):
@@ -70,5 +73,37 @@ class IncidentsTx(TxBase):
         found = WORK_ORDERS.select().where(schema.work_orders.c.incident == incident)
         return WORK_ORDERS.first(self.conn, found)
 
-    def work_orders(self) -> list[WorkOrder]:
-        return WORK_ORDERS.all(self.conn, WORK_ORDERS.select().order_by(schema.work_orders.c.incident))
+    def work_orders(self, live: bool = False) -> list[WorkOrder]:
+        rows = schema.work_orders.c
+        found = WORK_ORDERS.select().order_by(rows.incident)
+        return WORK_ORDERS.all(self.conn, found.where(rows.state.not_in(sorted(ENDED))) if live else found)
+
+    def put_work_order_event(self, event: WorkOrderEvent) -> None:
+        self.conn.execute(insert(schema.work_order_events), ORDER_EVENTS.values(event))
+
+    def work_order_events_of(self, incidents: Iterable[int]) -> dict[int, list[WorkOrderEvent]]:
+        rows = schema.work_order_events.c
+        found: dict[int, list[WorkOrderEvent]] = {id: [] for id in incidents}
+        for chunk in chunks(found):
+            query = ORDER_EVENTS.select().where(rows.incident.in_(chunk)).order_by(rows.at, rows.id)
+            for event in ORDER_EVENTS.all(self.conn, query):
+                found[event.incident].append(event)
+        return found
+
+    def put_work_photo(self, photo: WorkPhoto) -> None:
+        added = insert_into(schema.work_photos, self.dialect).values(PHOTOS.values(photo))
+        self.conn.execute(added.on_conflict_do_nothing(index_elements=["incident", "sha256"]))
+
+    def work_photos(self, incident: int) -> list[WorkPhoto]:
+        rows = schema.work_photos.c
+        return PHOTOS.all(self.conn, PHOTOS.select().where(rows.incident == incident).order_by(rows.at, rows.id))
+
+    def use_once(self, nonce: str, at: datetime) -> bool:
+        used = insert_into(schema.used_nonces, self.dialect).values(nonce=nonce, at=at)
+        added = used.on_conflict_do_nothing().returning(schema.used_nonces.c.nonce)
+        return self.conn.execute(added).first() is not None
+
+    def prune_used(self, before: datetime, limit: int = 5000) -> int:
+        rows = schema.used_nonces.c
+        old = select(rows.nonce).where(rows.at < before).order_by(rows.at).limit(limit)
+        return self.conn.execute(delete(schema.used_nonces).where(rows.nonce.in_(old))).rowcount

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy import delete, func, insert, select
 
 from controller.adapters.store import schema
 from controller.adapters.store.mapping import Mapped
 from controller.adapters.store.tx_base import TxBase
-from controller.ports import FaultRow, NodeRow
+from controller.ports import FaultRow, NodeEvent, NodeRow
 
 NODES = Mapped(schema.nodes, NodeRow)
+EVENTS = Mapped(schema.node_events, NodeEvent)
 FAULTS = Mapped(schema.faults, FaultRow)
 
 
@@ -19,6 +23,26 @@ class NodesTx(TxBase):
 
     def nodes(self) -> dict[str, NodeRow]:
         return {row.node: row for row in NODES.all(self.conn, NODES.select())}
+
+    def put_node_events(self, rows: Iterable[NodeEvent]) -> None:
+        if values := [EVENTS.values(row) for row in rows]:
+            self.conn.execute(insert(schema.node_events), values)
+
+    def node_events(self, start: datetime, end: datetime) -> list[NodeEvent]:
+        rows = schema.node_events.c
+        last = select(rows.node, func.max(rows.at).label("at")).where(rows.at < start).group_by(rows.node).subquery()
+        earlier = EVENTS.select().join(last, (rows.node == last.c.node) & (rows.at == last.c.at))
+        found = [
+            *EVENTS.all(self.conn, earlier.order_by(rows.node, rows.id)),
+            *EVENTS.all(self.conn, EVENTS.select().where(rows.at >= start, rows.at < end).order_by(rows.at, rows.id)),
+        ]
+        return sorted(found, key=lambda row: (row.node, row.at))
+
+    def prune_node_events(self, before: datetime, limit: int = 5000) -> int:
+        rows = schema.node_events.c
+        newest = select(func.max(rows.id)).group_by(rows.node)
+        old = select(rows.id).where(rows.at < before, rows.id.not_in(newest)).order_by(rows.at).limit(limit)
+        return self.conn.execute(delete(schema.node_events).where(rows.id.in_(old))).rowcount
 
     def put_faults(self, rows: Iterable[FaultRow]) -> None:
         FAULTS.put(self.conn, rows)
