@@ -17,6 +17,7 @@ from controller.domain.delivery import Delivery, DeliveryEvent, OccurrenceRow
 from controller.domain.emergencies import Answer, EmergencyRow
 from controller.domain.escalation import Channel, OutboxRow, OutboxState
 from controller.domain.faults import Value
+from controller.domain.hush import Hush
 from controller.domain.incidents import Incident, IncidentEvent
 from controller.domain.lease import Lease
 from controller.domain.preflight import PreflightRow
@@ -214,6 +215,27 @@ class AttemptRow:
     finished_at: datetime | None = None
     outcome: str = ""
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReachRow:
+    """What became of the newest message to a person on one channel: taken, or refused for good."""
+
+    recipient: str
+    channel: str
+    works: bool
+    at: datetime
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClimbRow:
+    """How far people have been told of an incident (domain/climb.py). `told` is a severity, "" if they know of none."""
+
+    incident: int
+    told: str
+    step: int
+    due_at: datetime | None
 
 
 class StoreError(Exception):
@@ -439,6 +461,32 @@ class Tx(Protocol):
 
     def prune_used(self, before: datetime, limit: int = 5000) -> int:
         """Delete up to `limit` nonces that were used before `before`; how many."""
+
+    # telling people
+    def put_climb(self, row: ClimbRow) -> None: ...
+
+    def climbs(self, incidents: Iterable[int]) -> dict[int, ClimbRow]:
+        """By incident, of those that have one."""
+
+    def to_recover(self) -> list[Incident]:
+        """Closed incidents that people still believe open."""
+
+    def add_hush(self, hush: Hush) -> Hush:
+        """Keep a silence or maintenance window under a number of its own."""
+
+    def end_hush(self, id: int, at: datetime, by: str) -> bool:
+        """It ends now; False if there is none of that number that has not ended."""
+
+    def hushes(self, since: datetime) -> list[Hush]:
+        """Those that were not over at `since`, by number."""
+
+    def put_reach(self, row: ReachRow) -> None: ...
+
+    def reach(self) -> list[ReachRow]: ...
+
+    def reached(self, recipient: str, since: datetime, now: datetime) -> list[datetime]:
+        """When a person got messages since then, over all channels, oldest first: those that may have arrived too;
+        one that is under way counts as `now`."""
 
     # outbox
     def enqueue(self, row: OutboxRow) -> bool:

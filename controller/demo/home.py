@@ -127,3 +127,4 @@ def _our_alerts(alerts: dict[str, Any], home: Home) -> None:
             {"smtp": f"{person['id']}@demo.example"},
         )
         person["channels"] = [mail if number % 2 else web]
+        person.pop("also", None)

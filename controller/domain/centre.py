@@ -103,5 +103,7 @@ class CentreCondition:
 
 
 def rule_of(code: str, rules: Iterable[FaultRule]) -> FaultRule | None:
-    """The rule that gives `code` its texts: of config/faults.yaml, or built in; None where it has none."""
+    """The rule that gives `code` its texts: of config/faults.yaml, or built in; None where it has none. What follows
+    a `:` in a code only tells several faults of one kind apart."""
+    code = code.partition(":")[0]
     return next((rule for rule in rules if rule.code == code), RULES.get(code))

@@ -12,7 +12,16 @@ from zoneinfo import ZoneInfo
 
 from broadcasts.model import Node, Priority
 from controller.domain.delivery import OccurrenceRow
-from controller.domain.escalation import NO_CHANNEL, NOBODY, OutboxRow, OutboxState, Person, Transition, listeners
+from controller.domain.escalation import (
+    NO_CHANNEL,
+    NOBODY,
+    OutboxRow,
+    OutboxState,
+    Person,
+    Transition,
+    listeners,
+    rows_for,
+)
 from controller.domain.faults import FaultRule, Severity
 from controller.domain.incidents import Incident, IncidentState
 from controller.domain.preflight import LACKS, Finding, Lack, by_node
@@ -33,6 +42,7 @@ class Place:
     communes: Mapping[str, str]
     rules: Mapping[str, FaultRule]
     page_url: str = ""
+    failover_s: float = 300
 
 
 def notice(row: OccurrenceRow, findings: Sequence[Finding], now: datetime) -> Incident:
@@ -86,11 +96,18 @@ def messages(
     """One message for each responsible person and channel; a dead row when nobody can be told."""
     found = by_node(findings)
     rows = [
-        _row(incident, person.id, channel, text(row, {id: found[id] for id in nodes}, place, person.language), now)
+        made
         for person, nodes in responsible(incident, tuple(found), people, place).items()
-        for channel in dict.fromkeys(each.id for each in person.channels)
+        for made in rows_for(
+            person,
+            _row(incident, now),
+            text(row, {id: found[id] for id in nodes}, place, person.language),
+            place.failover_s,
+        )
     ]
-    return tuple(rows) or (_nobody(_row(incident, NOBODY, NO_CHANNEL, text(row, found, place, "vi"), now)),)
+    if any(made.state is OutboxState.PENDING for made in rows):
+        return tuple(rows)
+    return (*rows, _nobody(_row(incident, now), text(row, found, place, "vi")))
 
 
 def text(row: OccurrenceRow, lacking: Mapping[str, tuple[Finding, ...]], place: Place, language: str) -> Message:
@@ -144,18 +161,19 @@ def _short(subject: str) -> str:
     return line if len(line) <= SUBJECT_LIMIT else line[: SUBJECT_LIMIT - 1].rstrip() + "…"
 
 
-def _row(incident: Incident, recipient: str, channel: str, message: Message, now: datetime) -> OutboxRow:
+def _row(incident: Incident, now: datetime) -> OutboxRow:
     return OutboxRow(
         incident=incident.id,
         transition=Transition.OPENED.value,
-        recipient=recipient,
-        channel=channel,
+        recipient=NOBODY,
+        channel=NO_CHANNEL,
         due_at=now,
         created_at=now,
-        subject=message.subject,
-        body=message.body,
+        subject="",
+        body="",
     )
 
 
-def _nobody(row: OutboxRow) -> OutboxRow:
-    return replace(row, state=OutboxState.DEAD, last_error="nobody in alerts.yaml can be told")
+def _nobody(row: OutboxRow, told: Message) -> OutboxRow:
+    reason = "nobody in alerts.yaml can be told"
+    return replace(row, subject=told.subject, body=told.body, state=OutboxState.DEAD, last_error=reason)

@@ -4,17 +4,21 @@
                        -> retry -> claimed ...    refused for now, or perhaps arrived and safe to repeat
                        -> uncertain               perhaps arrived, and repeated once already
                        -> dead                    refused for good, or too old
-    pending, retry     -> merged                  a later message to the same person told it too
+    pending, retry     -> merged                  a later message to the same person told it too, or another channel
 
 All rows of one incident for one person on one channel are a *thread*. Of a thread only the newest waiting row
-is sent, with the texts before it that never arrived, so nobody hears "opened" after "recovered". While
-one row of a thread is claimed the others wait: its message may be on the way.
+is sent, with the texts before it that never arrived, so nobody hears "opened" after "recovered".
+
+The threads of a person's channels, without those that get a copy in any case, are a *chain*. A row has its *spares* in
+the chain, the same transition on the next channels, each due some minutes after the one before. What one channel takes
+is not sent on another; what one refuses for good goes to the next at once. While one row of a chain is claimed the
+others wait: its message may be on the way.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -26,14 +30,15 @@ UNSURE = "uncertain: "
 """Begins `last_error` of a row of which one attempt may have arrived."""
 
 WAITING = frozenset({OutboxState.PENDING, OutboxState.RETRY})
+TOLD = frozenset({OutboxState.SENT, OutboxState.MERGED})
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
     """How patiently messages are delivered. Seconds.
 
-    The last step of `backoff_s` repeats until a message is `give_up_s` old. A person gets `burst` messages
-    on one channel freely within `window_s`, then one each `spacing_s`; when more wait than are free, they
+    The last step of `backoff_s` repeats until a message is `give_up_s` old. A person gets `burst` messages,
+    over all channels, freely within `window_s`, then one each `spacing_s`; when more wait than are free, they
     go as one digest: never more than burst + window_s / spacing_s in any window.
     """
 
@@ -60,36 +65,47 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """One message: `row` carries it and gives the key; `merged` are the rows that it tells too."""
+    """One message: `row` carries it and gives the key; `merged` are the rows of its channel that it tells too,
+    `spares` those of other channels that need not be sent if it arrives."""
 
     row: OutboxRow
     message: Message
     merged: tuple[OutboxRow, ...] = ()
+    spares: tuple[OutboxRow, ...] = ()
 
 
-def next_of_thread(thread: Sequence[OutboxRow], language: str, now: datetime) -> Held | Sending | None:
-    """What to send of a thread (rows in any order); None when nothing waits."""
-    rows = sorted(thread, key=lambda row: row.id)
-    leases = [row.claimed_until for row in rows if row.state is OutboxState.CLAIMED and row.claimed_until]
+def next_of_thread(
+    rows: Sequence[OutboxRow], channel: str, copies: Collection[str], language: str, now: datetime
+) -> Held | Sending | None:
+    """What `channel` sends next of one incident to one person, whose `rows` of it these are (of all channels, in any
+    order; `copies`: channels that get one in any case); None when nothing waits."""
+    chain = [row for row in rows if row.channel == channel or not {row.channel, channel} & set(copies)]
+    leases = [row.claimed_until for row in chain if row.state is OutboxState.CLAIMED and row.claimed_until]
     if leases and max(leases) > now:
         return Held(max(leases))
-    waiting = [row for row in rows if row.state in WAITING or row.state is OutboxState.CLAIMED]
+    thread = sorted((row for row in chain if row.channel == channel), key=lambda row: row.id)
+    waiting = [row for row in thread if row.state in WAITING or row.state is OutboxState.CLAIMED]
     if not waiting:
         return None
     newest, earlier = waiting[-1], waiting[:-1]
     if newest.state in WAITING and newest.due_at > now:
         return Held(newest.due_at)
-    untold = _untold(rows, newest)
+    told = {row.transition for row in chain if row.state in TOLD}
+    untold = [row for row in thread if row.id < newest.id and row.transition not in told]
     message = Message(newest.subject, newest.body)
     if untold:
         message = wording.combined(message, [row.body for row in untold], language)
-    return Sending(newest, message, tuple(earlier))
+    tells = {newest.transition, *(row.transition for row in earlier)}
+    spares = tuple(row for row in chain if row.channel != channel and row.state in WAITING and row.transition in tells)
+    return Sending(newest, message, tuple(earlier), spares)
 
 
-def _untold(rows: Sequence[OutboxRow], newest: OutboxRow) -> list[OutboxRow]:
-    """Rows before `newest` that have not surely arrived, those refused for good too."""
-    told = (OutboxState.SENT, OutboxState.MERGED)
-    return [row for row in rows if row.id < newest.id and row.state not in told]
+def next_channel(spares: Sequence[OutboxRow]) -> tuple[OutboxRow, ...]:
+    """The rows of the channel that comes next when one has refused for good."""
+    if not spares:
+        return ()
+    first = min(spares, key=lambda row: (row.due_at, row.id))
+    return tuple(row for row in spares if row.channel == first.channel)
 
 
 def digest_of(sendings: Sequence[Sending], language: str, page_url: str) -> Sending:
@@ -100,8 +116,10 @@ def digest_of(sendings: Sequence[Sending], language: str, page_url: str) -> Send
     newest = ordered[-1]
     others = [sending.row for sending in ordered[:-1]]
     merged = (*others, *(row for sending in ordered for row in sending.merged))
+    spares = tuple(row for sending in ordered for row in sending.spares)
     told = [(sending.row.incident, sending.row.subject) for sending in ordered]
-    return Sending(newest.row, wording.digest(told, language, page_url), merged)
+    calm = all(sending.row.held for sending in ordered)
+    return Sending(newest.row, wording.digest(told, language, page_url, calm=calm), merged, spares)
 
 
 def next_slot(sent: Sequence[datetime], policy: Policy, now: datetime) -> datetime:

@@ -19,6 +19,9 @@ from controller.domain.metrics import METRICS, UNITS_VI, Metric
 SUBJECT_LIMIT = 70
 """Characters: what a phone shows of a subject without opening it."""
 
+WHO = "who"
+"""In the evidence of a fault that concerns a person or a role: the name. The title tells it."""
+
 CHILDREN_LIMIT = 12
 """Nodes of a shared fault that a message names; it says how many there are."""
 
@@ -57,6 +60,14 @@ class Facts:
     children: tuple[str, ...] = ()
     told: frozenset[tuple[str, str]] | None = None
     metrics: Mapping[str, Metric] = field(default_factory=lambda: METRICS)
+    step: int = 0
+    """Steps of the escalation climbed, with the one that is told now."""
+    ordinal: int = 1
+    """Which one of its kind a message is."""
+    waited: timedelta | None = None
+    """How long people have known of it; None when the caller does not know."""
+    called: tuple[str, ...] = ()
+    """Who was told before: name and telephone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +165,45 @@ def unverified(incident: Incident, facts: Facts, language: str, page_url: str, n
     return _calling(tag, incident, facts, language, page_url, now)
 
 
+def reminder(incident: Incident, facts: Facts, language: str, page_url: str, now: datetime) -> Message:
+    """Nobody has taken it: to those who were told."""
+    tag = _say(language, f"nhắc lần {facts.ordinal}", f"reminder {facts.ordinal}")
+    return _calling(tag, incident, facts, language, page_url, now, (_untaken(facts, language),))
+
+
+def escalated(incident: Incident, facts: Facts, language: str, page_url: str, now: datetime) -> Message:
+    """Nobody has taken it: to somebody above them."""
+    why = (_untaken(facts, language), _called(facts, language))
+    return _calling(_say(language, "chưa ai nhận", "nobody has it"), incident, facts, language, page_url, now, why)
+
+
+def overdue(incident: Incident, facts: Facts, language: str, page_url: str, now: datetime) -> Message:
+    """It should have been mended by now."""
+    tag = _say(language, "quá hạn sửa", "overdue")
+    if facts.ordinal > 1:
+        tag += _say(language, f", nhắc lần {facts.ordinal}", f", reminder {facts.ordinal}")
+    ago = duration(now - incident.opened_at, language)
+    late = _say(language, f"Sau {ago} vẫn chưa sửa xong.", f"Not mended after {ago}.")
+    has = incident.acknowledged_by
+    who = _say(language, f"Người nhận việc: {has}.", f"Taken by: {has}.") if has else _untaken(facts, language)
+    return _calling(tag, incident, facts, language, page_url, now, (late, who, _called(facts, language)))
+
+
+def _untaken(facts: Facts, language: str) -> str:
+    """Nobody has said that they take care of it."""
+    if facts.waited is None:
+        return _say(language, "Chưa ai nhận việc.", "Nobody has taken it.")
+    since = duration(facts.waited, language)
+    return _say(language, f"Chưa ai nhận việc sau {since}.", f"Nobody has taken it after {since}.")
+
+
+def _called(facts: Facts, language: str) -> str | None:
+    if not facts.called:
+        return None
+    people = "; ".join(facts.called)
+    return _say(language, f"Đã báo cho: {people}.", f"Told so far: {people}.")
+
+
 def recovered(incident: Incident, facts: Facts, language: str, page_url: str, now: datetime) -> Message:
     """The end of an incident, and how long it lasted."""
     ended = incident.closed_at or now
@@ -179,9 +229,19 @@ def recovered(incident: Incident, facts: Facts, language: str, page_url: str, no
     return Message(subject(tag, incident, facts, language), _joined(lines))
 
 
-def _calling(tag: str, incident: Incident, facts: Facts, language: str, page_url: str, now: datetime) -> Message:
-    """A message that wants somebody to act."""
+def _calling(
+    tag: str,
+    incident: Incident,
+    facts: Facts,
+    language: str,
+    page_url: str,
+    now: datetime,
+    why: Sequence[str | None] = (),
+) -> Message:
+    """A message that wants somebody to act; `why` says first why it comes, if it is not the first one."""
     lines = [
+        *why,
+        "" if why else None,
         f"{_place(incident, facts, language)}: {what(incident, facts, language)}",
         _severity_line(incident, language),
         _since(incident, facts, language, now),
@@ -213,8 +273,8 @@ def combined(newest: Message, earlier: Sequence[str], language: str) -> Message:
     return Message(newest.subject, "\n".join(parts))
 
 
-def digest(told: Sequence[tuple[int, str]], language: str, page_url: str) -> Message:
-    """Many messages in one: number and subject of each incident, oldest first."""
+def digest(told: Sequence[tuple[int, str]], language: str, page_url: str, *, calm: bool = False) -> Message:
+    """Many messages in one: number and subject of each incident, oldest first. `calm`: they waited for the morning."""
     count = len(told)
     title = _say(language, f"[Tổng hợp] {count} tin báo sự cố", f"[Digest] {count} incident messages")
     why = _say(
@@ -222,6 +282,9 @@ def digest(told: Sequence[tuple[int, str]], language: str, page_url: str) -> Mes
         "Nhiều tin trong thời gian ngắn nên được gộp lại:",
         "Many messages in a short time were put into one:",
     )
+    if calm:
+        title = _say(language, f"[Tổng hợp sáng] {count} tin báo sự cố", f"[Morning digest] {count} incident messages")
+        why = _say(language, "Sự cố nhỏ trong đêm, để đến sáng mới báo:", "Small faults of the night, kept until now:")
     more = _say(language, "Chi tiết: loa incidents, hoặc trang theo dõi", "Details: loa incidents, or the page")
     lines = [
         why,
@@ -242,11 +305,15 @@ def subject(tag: str, incident: Incident, facts: Facts, language: str) -> str:
 
 
 def what(incident: Incident, facts: Facts, language: str) -> str:
-    """The fault in words, in lower case, for the middle of a line."""
+    """The fault in words, in lower case, for the middle of a line; what comes after a `:` of its cause (a person, a
+    role) is named too."""
+    code, _, whom = incident.cause.partition(":")
     if facts.rule is not None:
-        return lower_first(facts.rule.title.in_language(language))
-    known = CAUSES.get(incident.cause)
-    return known.in_language(language) if known else incident.cause
+        title = lower_first(facts.rule.title.in_language(language))
+    else:
+        known = CAUSES.get(code)
+        title = known.in_language(language) if known else incident.cause
+    return f"{title} ({incident.evidence.get(WHO, whom)})" if whom else title
 
 
 # --- lines ------------------------------------------------------------------------------------------------
@@ -361,9 +428,10 @@ def _repeat(incident: Incident, language: str) -> str | None:
 
 def evidence_lines(incident: Incident, language: str, metrics: Mapping[str, Metric] = METRICS) -> list[str]:
     """What was measured, one line a metric with its unit."""
-    if not incident.evidence:
+    found = sorted((name, value) for name, value in incident.evidence.items() if name != WHO)
+    if not found:
         return []
-    shown = [f"- {measured(name, value, language, metrics)}" for name, value in sorted(incident.evidence.items())]
+    shown = [f"- {measured(name, value, language, metrics)}" for name, value in found]
     return [_say(language, "Đo được:", "Measured:"), *shown]
 
 
@@ -390,7 +458,7 @@ def _value(value: Value, decimals: int, language: str) -> str:
 def _work(incident: Incident, facts: Facts, language: str) -> list[str | None]:
     rule = facts.rule
     if rule is None:
-        known = ADVICE.get(incident.cause)
+        known = ADVICE.get(incident.cause.partition(":")[0])
         advice = known.in_language(language) if known else ""
         return [_advice(advice, "", language)]
     visit = VISITS[rule.visit].in_language(language)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar, runtime_checkable
@@ -27,11 +27,12 @@ from controller.domain.outbox import (
     digest_of,
     is_crowded,
     key_of,
+    next_channel,
     next_of_thread,
     next_slot,
 )
 from controller.domain.site import Settings
-from controller.ports import Clock, Notifier, NotifyError, Outgoing, Store, StoreError, Tx
+from controller.ports import Clock, Notifier, NotifyError, Outgoing, ReachRow, Store, StoreError, Tx
 from controller.services.changes import Changes
 
 T = TypeVar("T")
@@ -52,7 +53,8 @@ class Configured(Protocol):
 
 
 class Alerting:
-    """Sends what `messages_for` put into the outbox. `run` it as a task; `wake` it after new rows."""
+    """Sends what `messages_for` put into the outbox. `run` it as a task; `wake` it after new rows. `on_outcome` is
+    called whenever a message was taken or refused."""
 
     def __init__(
         self,
@@ -63,7 +65,9 @@ class Alerting:
         notifiers: Mapping[str, Notifier],
         changes: Changes,
         policy: Policy | None = None,
+        on_outcome: Callable[[], None] = lambda: None,
     ) -> None:
+        self._on_outcome = on_outcome
         self._settings = settings
         self._store = store
         self._clock = clock
@@ -103,8 +107,6 @@ class Alerting:
         self.wake()
 
     async def _serve(self, lane: _Lane) -> None:
-        history = await self._transact(lambda tx: _sent_lately(tx, lane.channel))
-        lane.sent = history
         while True:
             lane.woken.clear()
             now = self._time.now()
@@ -119,15 +121,7 @@ class Alerting:
 
     def _pick(self, lane: _Lane, now: datetime) -> _Pick:
         """Everything the decision needs, as it is now: it is taken in the store's thread."""
-        return _Pick(
-            settings=self._settings,
-            kinds=frozenset(self._notifiers),
-            policy=self._policy,
-            channel=lane.channel,
-            now=now,
-            failures=lane.failures,
-            sent={person: tuple(times) for person, times in lane.sent.items()},
-        )
+        return _Pick(self._settings, self._policy, lane.channel, now, lane.failures)
 
     async def _wait(self, lane: _Lane, length: timedelta | None) -> None:
         """Until woken, or for `length` at most."""
@@ -148,13 +142,16 @@ class Alerting:
         failure = await self._send(errand)
         now = self._time.now()
         if failure is None:
-            lane.succeeded(errand.row.recipient, now, self._policy)
+            lane.succeeded()
             outcome = Outcome(OutboxState.SENT, "")
         else:
             outcome = self._judge(lane, errand, failure, now)
             lane.failed(outcome, now)
         await self._transact(lambda tx: _record(tx, errand, outcome, now))
         self._changes.notify("alerts", "incidents")
+        if errand.spares:
+            self.wake()  # the person's other channels waited for this one
+        self._on_outcome()
 
     async def _send(self, errand: _Errand) -> Failure | None:
         """None when the receiver took it."""
@@ -227,13 +224,8 @@ class _Lane:
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     failures: int = 0
     paused_until: datetime | None = None
-    sent: dict[str, list[datetime]] = field(default_factory=dict)
-    """When each person got a message here, within the policy's window."""
 
-    def succeeded(self, recipient: str, now: datetime, policy: Policy) -> None:
-        start = now - timedelta(seconds=policy.window_s)
-        recent = [at for at in self.sent.get(recipient, []) if at > start]
-        self.sent[recipient] = [*recent, now]
+    def succeeded(self) -> None:
         self.failures, self.paused_until = 0, None
 
     def failed(self, outcome: Outcome, now: datetime) -> None:
@@ -250,6 +242,7 @@ class _Errand:
     channel: Channel
     outgoing: Outgoing
     merged: tuple[OutboxRow, ...]
+    spares: tuple[OutboxRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,12 +250,10 @@ class _Pick:
     """One decision on what a channel sends next, in one transaction."""
 
     settings: Settings
-    kinds: frozenset[str]
     policy: Policy
     channel: str
     now: datetime
     failures: int
-    sent: Mapping[str, tuple[datetime, ...]]
 
     def run(self, tx: Tx) -> _Errand | datetime | None:
         """The message that was claimed; else the time to look again, None if only after new rows."""
@@ -276,9 +267,10 @@ class _Pick:
                 ready.remove(chosen)
                 _give_up(tx, chosen, self.now)
                 continue
-            slot = next_slot(self.sent.get(person.id, ()), self.policy, self.now)
+            sent = tx.reached(person.id, self.now - timedelta(seconds=self.policy.window_s), self.now)
+            slot = next_slot(sent, self.policy, self.now)
             if slot <= self.now:
-                return self._claim(tx, person, channel, self._crowd(chosen, ready, person))
+                return self._claim(tx, person, channel, self._crowd(chosen, ready, person, sent))
             held.append(slot)
             ready = [sending for sending in ready if sending.row.recipient != person.id]
         return self._look_again(tx, held)
@@ -292,12 +284,19 @@ class _Pick:
             if (row.incident, row.recipient) in seen:
                 continue
             seen.add((row.incident, row.recipient))
-            match next_of_thread(_thread_of(tx, row), self._language(row.recipient), self.now):
+            match self._next(tx, row):
                 case Held(until):
                     held.append(until)
                 case Sending() as sending:
                     ready.append(sending)
         return ready, held
+
+    def _next(self, tx: Tx, row: OutboxRow) -> Held | Sending | None:
+        person = self._person(row.recipient)
+        rows = [other for other in tx.outbox(row.incident) if other.recipient == row.recipient]
+        copies = person.copies if person else ()
+        language = person.language if person else self.settings.site.language
+        return next_of_thread(rows, self.channel, copies, language, self.now)
 
     def _look_again(self, tx: Tx, held: list[datetime]) -> datetime | None:
         if not held:
@@ -305,10 +304,13 @@ class _Pick:
         upcoming = (row.due_at for row in tx.due_outbox(self.channel, min(held), 50))
         return min([*held, *(due for due in upcoming if due > self.now)])
 
-    def _crowd(self, chosen: Sending, ready: list[Sending], person: Person) -> Sending:
+    def _crowd(self, chosen: Sending, ready: list[Sending], person: Person, sent: Sequence[datetime]) -> Sending:
+        """`chosen` alone; or with what waited for the morning too; or with all that waits, if that is too much."""
         waiting = [sending for sending in ready if sending.row.recipient == person.id]
-        if not is_crowded(len(waiting), self.sent.get(person.id, ()), self.policy, self.now):
-            return chosen
+        if not is_crowded(len(waiting), sent, self.policy, self.now):
+            if not chosen.row.held:
+                return chosen
+            waiting = [sending for sending in waiting if sending.row.held]
         return digest_of(waiting, person.language, self.settings.alerts.page_url)
 
     def _claim(self, tx: Tx, person: Person, channel: Channel, sending: Sending) -> _Errand | datetime:
@@ -322,21 +324,15 @@ class _Pick:
             data=_data(tx, sending, person),
         )
         claimed = replace(row, attempts=row.attempts + 1)
-        return _Errand(claimed, channel, outgoing, sending.merged)
+        return _Errand(claimed, channel, outgoing, sending.merged, sending.spares)
 
     def _address(self, row: OutboxRow) -> tuple[Person | None, Channel | None]:
-        person = next((p for p in self.settings.alerts.people if p.id == row.recipient), None)
-        channels = person.channels if person else ()
+        person = self._person(row.recipient)
+        channels = person.every_channel if person else ()
         return person, next((channel for channel in channels if channel.id == row.channel), None)
 
-    def _language(self, recipient: str) -> str:
-        people = self.settings.alerts.people
-        return next((p.language for p in people if p.id == recipient), self.settings.site.language)
-
-
-def _thread_of(tx: Tx, row: OutboxRow) -> list[OutboxRow]:
-    rows = tx.outbox(row.incident)
-    return [other for other in rows if (other.recipient, other.channel) == (row.recipient, row.channel)]
+    def _person(self, id: str) -> Person | None:
+        return next((person for person in self.settings.alerts.people if person.id == id), None)
 
 
 def _give_up(tx: Tx, sending: Sending, now: datetime) -> None:
@@ -347,23 +343,23 @@ def _give_up(tx: Tx, sending: Sending, now: datetime) -> None:
 
 def _record(tx: Tx, errand: _Errand, outcome: Outcome, now: datetime) -> None:
     """The outcome of the message, and of the rows it told too: they share its fate unless it is tried again."""
-    tx.finish(errand.row.id, outcome.state, now, due_at=outcome.due_at, error=outcome.error)
-    if outcome.state is OutboxState.RETRY:
+    row, state = errand.row, outcome.state
+    tx.finish(row.id, state, now, due_at=outcome.due_at, error=outcome.error)
+    if state in (OutboxState.SENT, OutboxState.DEAD):
+        tx.put_reach(ReachRow(row.recipient, row.channel, state is OutboxState.SENT, now, outcome.error))
+    if state is OutboxState.RETRY:
         return
-    dead = outcome.state is OutboxState.DEAD
-    state = OutboxState.DEAD if dead else OutboxState.MERGED
+    dead = state is OutboxState.DEAD
     error = outcome.error if dead else f"told with {errand.outgoing.key}"
-    for row in errand.merged:
-        tx.finish(row.id, state, now, error=error)
-
-
-def _sent_lately(tx: Tx, channel: str) -> dict[str, list[datetime]]:
-    """When each person got a message on `channel`, oldest first, as far as the newest rows tell."""
-    sent: dict[str, list[datetime]] = {}
-    for row in reversed(tx.outbox()):
-        if row.channel == channel and row.sent_at is not None:
-            sent.setdefault(row.recipient, []).append(row.sent_at)
-    return sent
+    for merged in errand.merged:
+        tx.finish(merged.id, OutboxState.DEAD if dead else OutboxState.MERGED, now, error=error)
+    if state is OutboxState.SENT:
+        for spare in errand.spares:
+            tx.finish(spare.id, OutboxState.MERGED, now, error=error)
+        return
+    for spare in next_channel(errand.spares):
+        if spare.due_at > now:
+            tx.finish(spare.id, spare.state, now, due_at=now, error=spare.last_error)
 
 
 def _data(tx: Tx, sending: Sending, person: Person) -> dict[str, object]:

@@ -159,6 +159,7 @@ class Preflight:
             communes={zone.id: zone.name for zone in settings.zones.values() if zone.is_commune},
             rules={rule.code: rule for rule in settings.faults},
             page_url=settings.alerts.page_url,
+            failover_s=settings.alerts.failover_s,
         )
 
     async def _push(self, findings: Sequence[Finding]) -> None:

@@ -40,6 +40,8 @@ class Context:
     names: Names | None = None
     reach: Mapping[str, frozenset[str]] | None = None
     """Node ids that each name stands for; None unless every entry of nodes.yaml is right."""
+    codes: frozenset[str] | None = None
+    """Codes of the fault rules; None when faults.yaml has mistakes."""
     zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
     calendar: Calendar = VIETNAM
     volume_max: int = 100

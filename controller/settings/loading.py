@@ -13,7 +13,7 @@ from controller.domain.site import Settings, Site
 from controller.settings.context import Context
 from controller.settings.folder import Folder, open_folder
 from controller.settings.problems import Problems
-from controller.settings.schema import alerts, broadcasts, calendar, faults, nodes, site, sounds
+from controller.settings.schema import alerts, broadcasts, calendar, duty, faults, nodes, site, sounds
 from controller.settings.schema.nodes import Network
 
 
@@ -102,7 +102,10 @@ def _standing(
 
 def _faults(opened: Folder, context: Context) -> faults.Rules:
     sheet = opened.sheets.get("faults.yaml")
-    return faults.read(sheet, context) if sheet else faults.Rules()
+    found = faults.read(sheet, context) if sheet else faults.Rules()
+    if sheet and len(found.faults) == len(sheet.root.get("faults") or ()):
+        context.codes = frozenset(rule.code for rule in found.faults)
+    return found
 
 
 def _alerts(opened: Folder, context: Context) -> AlertSettings | None:
@@ -124,4 +127,4 @@ def _warnings(network: Network, told: AlertSettings) -> list[str]:
         for zone in network.zones.values()
         if zone.is_commune and not everywhere and zone.id not in served
     ]
-    return warnings
+    return warnings + duty.warnings(told.people)

@@ -271,10 +271,8 @@ class Network:
         alerts = yaml.safe_load((self.config / "alerts.yaml").read_text())
         alerts["smtp"] = {"host": "127.0.0.1", "port": mail, "sender": "loa@district.example", "tls": "none"}
         for person in alerts["people"]:
-            person["channels"] = [
-                {"webhook": f"http://127.0.0.1:{web}/{person['id']}"},
-                {"smtp": f"{person['id']}@district.example"},
-            ]
+            person["channels"] = [{"webhook": f"http://127.0.0.1:{web}/{person['id']}"}]
+            person["also"] = [{"smtp": f"{person['id']}@district.example"}]
         (self.config / "alerts.yaml").write_text(yaml.safe_dump(alerts, allow_unicode=True))
 
     def _loa(self, *words: str) -> list[str]:

@@ -41,7 +41,7 @@ class Life:
         clock = SystemClock()
         relay = Smtp(host="127.0.0.1", port=self.mail_port, sender="loa@quan-son.example", timeout_s=5)
         alerting = Alerting(
-            settings(person("lan", mail(), hook(self.hook_url))),
+            settings(person("lan", mail(), also=(hook(self.hook_url),))),
             store=store,
             clock=clock,
             notifiers={"smtp": SmtpNotifier(relay, clock), "webhook": WebhookNotifier(clock)},
@@ -63,7 +63,7 @@ class Life:
             return False
         tx.note("happened", str(count + 1))
         about = incident(1 + count // len(STORY))
-        alerts = settings(person("lan", mail(), hook(self.hook_url))).alerts
+        alerts = settings(person("lan", mail(), also=(hook(self.hook_url),))).alerts
         for row in messages_for(about, STORY[count % len(STORY)], alerts, FACTS, SystemClock().now()):
             assert tx.enqueue(row)
         return True

@@ -115,7 +115,8 @@ class Run:
         self.first = next(numbers) * 10
         self.told = [0, 0, 0, 0]
         channel = Channel(kind, f"{self.first}@example.org")
-        self.settings: Settings = alerts_support.settings(person("lan", channel))
+        self.person = f"lan-{self.first}"
+        self.settings: Settings = alerts_support.settings(person(self.person, channel))
         self.channel = channel.id
         self.task: asyncio.Task[None] | None = None
 
@@ -272,3 +273,99 @@ def test_a_death_at_every_single_place_of_a_story_loses_nothing() -> None:
             ]
             deaths += runner.run(_example(store, "webhook", script))
         assert deaths >= 20, "the places are there"
+
+
+# --- a person with two channels ----------------------------------------------------------------------------------
+
+REFUSALS = ("takes", "busy", "refuses for good", "takes it and is silent")
+
+
+@dataclass
+class Line:
+    """One of a person's two channels; what arrives goes to the person."""
+
+    fate: Fate
+    heard: list[str]
+    mood: str = "takes"
+    unsure: int = 0
+
+    async def send(self, channel: Channel, message: Outgoing) -> None:
+        self.fate.here()
+        if self.mood == "busy":
+            raise NotifyError("503")
+        if self.mood == "refuses for good":
+            raise NotifyError("410", permanent=True)
+        self.heard.append(str(message.data["transition"]))
+        self.fate.here()
+        if self.mood == "takes it and is silent":
+            self.unsure += 1
+            raise NotifyError("silence", uncertain=True)
+
+
+class TwoLines(Run):
+    """One incident told to somebody with a webhook and, if that fails, a mailbox."""
+
+    def __init__(self, store: SqlStore) -> None:
+        super().__init__(store, "webhook")
+        self.heard: list[str] = []
+        self.lines = {kind: Line(self.fate, self.heard) for kind in ("webhook", "smtp")}
+        first, second = Channel("webhook", f"http://{self.first}"), Channel("smtp", f"{self.first}@example.org")
+        self.settings = alerts_support.settings(person(self.person, first, second))
+
+    def start(self) -> None:
+        self.alerting = Alerting(
+            self.settings, store=self.mortal, clock=self.clock, notifiers=dict(self.lines), changes=Changes()
+        )
+        self.task = asyncio.create_task(self._live())
+
+    async def step(self, what: str, value: int | str) -> None:
+        if what == "mood":
+            kind, _, mood = str(value).partition(": ")
+            self.lines[kind].mood = mood
+            await self.quiet()
+        else:
+            await super().step(what, 0 if what == "happens" else value)
+
+    async def rows(self) -> list[OutboxRow]:
+        return await self.store.transact(lambda tx: tx.outbox(self.first))
+
+
+two_line_steps = st.one_of(
+    st.tuples(st.just("happens"), st.just(0)),
+    st.tuples(st.just("pass"), st.sampled_from([1, 20, 90, 310, 1000])),
+    st.tuples(
+        st.just("mood"), st.sampled_from([f"{kind}: {mood}" for kind in ("webhook", "smtp") for mood in REFUSALS])
+    ),
+    st.tuples(st.just("dies after"), st.integers(0, 9)),
+)
+
+
+async def _two_lines(store: SqlStore, script: list[tuple[str, int | str]]) -> None:
+    run = TwoLines(store)
+    run.start()
+    for what, value in script:
+        await run.step(what, value)
+    for line in run.lines.values():
+        line.mood = "takes"
+    rows = await run.finish()
+    assert {row.state for row in rows} <= {
+        OutboxState.SENT, OutboxState.MERGED, OutboxState.DEAD, OutboxState.UNCERTAIN,
+    }  # fmt: skip
+    for transition in STORY[: run.told[0]]:
+        told = {row.state for row in rows if row.transition == transition}
+        assert told & {OutboxState.SENT, OutboxState.MERGED, OutboxState.UNCERTAIN} or told == {OutboxState.DEAD}
+    order = [STORY.index(transition) for transition in run.heard]
+    assert order == sorted(order), "across both channels no story is told backwards"
+    doubles = len(run.heard) - len(set(run.heard))
+    assert doubles <= run.fate.deaths + sum(line.unsure for line in run.lines.values())
+
+
+def test_two_channels_of_a_person_tell_every_story_once_and_in_order() -> None:
+    with database() as (runner, store):
+
+        @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+        @given(st.lists(two_line_steps, max_size=25))
+        def holds(script: list[tuple[str, int | str]]) -> None:
+            runner.run(_two_lines(store, script))
+
+        holds()

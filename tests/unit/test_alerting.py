@@ -60,7 +60,7 @@ def refuses(times: int, error: NotifyError) -> Callable[[Outgoing], NotifyError 
 
 async def test_a_new_incident_reaches_every_channel_of_a_person_at_once(store: Store, clock: FakeClock) -> None:
     mails, hooks = Receiver(), Receiver()
-    both = settings(person("lan", mail(), hook()))
+    both = settings(person("lan", mail(), also=(hook(),)))
     async with Desk(store, clock, both, {"smtp": mails, "webhook": hooks}) as desk:
         await desk.announce("opened")
     assert mails.subjects == hooks.subjects == ["[Nguy cấp] Na Mèo 03: hỏng tăng âm"]
@@ -173,6 +173,85 @@ async def test_a_refusal_for_good_is_dead_at_once_and_the_next_message_still_goe
     assert rows[0].last_error == "550 no such user"
 
 
+# --- the next channel ------------------------------------------------------------------------------------------
+
+
+def two_channels() -> Settings:
+    return settings(person("lan", hook(), mail()))
+
+
+async def test_only_the_first_channel_that_takes_it_gets_a_message(store: Store, clock: FakeClock) -> None:
+    hooks, mails = Receiver(), Receiver()
+    async with Desk(store, clock, two_channels(), {"webhook": hooks, "smtp": mails}) as desk:
+        await desk.announce("opened")
+        await desk.later(3600)
+        states = await desk.states()
+    assert (len(hooks.got), len(mails.asked)) == (1, 0)
+    assert states == [("opened", OutboxState.SENT), ("opened", OutboxState.MERGED)]
+
+
+async def test_a_channel_that_refuses_for_good_passes_its_message_on_at_once(store: Store, clock: FakeClock) -> None:
+    hooks, mails = Receiver(), Receiver()
+    hooks.answer = lambda message: NotifyError("410 gone", permanent=True)
+    async with Desk(store, clock, two_channels(), {"webhook": hooks, "smtp": mails}) as desk:
+        await desk.announce("opened")
+        states = await desk.states()
+    assert len(mails.got) == 1
+    assert states == [("opened", OutboxState.DEAD), ("opened", OutboxState.SENT)]
+
+
+async def test_a_channel_that_fails_for_now_has_five_minutes(store: Store, clock: FakeClock) -> None:
+    hooks, mails = Receiver(), Receiver()
+    hooks.answer = lambda message: NotifyError("503")
+    async with Desk(store, clock, two_channels(), {"webhook": hooks, "smtp": mails}) as desk:
+        await desk.announce("opened")
+        await desk.later(299)
+        assert mails.asked == []
+        await desk.later(1)
+        hooks.answer = lambda message: None
+        await desk.later(3600)
+    assert (len(mails.got), len(hooks.got)) == (1, 0), "once, and not again when the first channel is back"
+
+
+async def test_what_another_channel_told_is_not_told_again_with_the_recovery(store: Store, clock: FakeClock) -> None:
+    hooks, mails = Receiver(), Receiver()
+    hooks.answer = refuses(1, NotifyError("410", permanent=True))
+    async with Desk(store, clock, two_channels(), {"webhook": hooks, "smtp": mails}) as desk:
+        await desk.announce("opened")
+        await desk.announce("recovered", closed(clock=clock))
+    assert mails.subjects == ["[Nguy cấp] Na Mèo 03: hỏng tăng âm"]
+    assert "chưa gửi được" not in hooks.got[0].body
+
+
+async def test_while_one_channel_may_have_the_message_the_next_one_waits(store: Store, clock: FakeClock) -> None:
+    hooks, mails = Receiver(), Receiver()
+    hooks.answer = lambda message: NotifyError("503") if clock.monotonic() < 380 else None
+    async with Desk(store, clock, two_channels(), {"webhook": hooks, "smtp": mails}) as desk:
+        await desk.announce("opened")
+        await desk.later(290)
+        hung = hooks.hang = asyncio.Event()
+        desk.alerting.reload(desk.settings)
+        await desk.later(95)
+        hung.set()
+        await desk.later(600)
+    assert len(hooks.got) + len(mails.got) == 1
+
+
+async def test_a_hundred_incidents_are_at_most_ten_messages_over_all_channels(store: Store, clock: FakeClock) -> None:
+    sent_at: list[float] = []
+    both = settings(person("lan", mail(), also=(hook(),)))
+    post = Receiver()
+    post.answer = lambda message: sent_at.append(clock.monotonic())
+    async with Desk(store, clock, both, {"smtp": post, "webhook": post}) as desk:
+        for id in range(1, 101):
+            await desk.announce("opened", incident(id))
+            await desk.later(6)
+        await desk.later(1200)
+        states = {state for _, state in await desk.states()}
+    assert max(sum(1 for at in sent_at if start <= at < start + 600) for start in sent_at) <= 10
+    assert states == {OutboxState.SENT, OutboxState.MERGED}
+
+
 async def test_a_receiver_that_asks_for_a_pause_gets_it(store: Store, clock: FakeClock, post: Receiver) -> None:
     post.answer = refuses(1, NotifyError("429", retry_after_s=120))
     async with desk_of(store, clock, post) as desk:
@@ -242,7 +321,7 @@ async def test_a_restart_sends_nothing_again(store: Store, clock: FakeClock, pos
 async def test_a_hung_receiver_delays_nobody_else(store: Store, clock: FakeClock) -> None:
     hung, well = Receiver(), Receiver()
     hung.hang = asyncio.Event()
-    both = settings(person("lan", mail(), hook()))
+    both = settings(person("lan", mail(), also=(hook(),)))
     async with Desk(store, clock, both, {"smtp": hung, "webhook": well}) as desk:
         for id in (1, 2, 3):
             await desk.announce("opened", incident(id))
@@ -447,7 +526,7 @@ async def test_a_senders_bug_silences_nobody_else_and_is_told(store: Store, cloc
             raise ZeroDivisionError("nobody expected this")
 
     mails = Receiver()
-    both = settings(person("lan", mail(), hook()))
+    both = settings(person("lan", mail(), also=(hook(),)))
     async with Desk(store, clock, both, {"smtp": mails, "webhook": Broken()}) as desk:  # type: ignore[dict-item]
         await desk.announce("opened")
     assert len(mails.got) == 1

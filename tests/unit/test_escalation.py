@@ -38,7 +38,7 @@ def names(rows: tuple[OutboxRow, ...]) -> list[str]:
 
 
 def test_each_channel_of_each_responsible_person_gets_its_own_row() -> None:
-    lan = person("lan", mail("lan@example.org"), hook("http://hook.example"))
+    lan = person("lan", mail("lan@example.org"), also=(hook("http://hook.example"),))
     rows = told(lan, person("hoa"))
     assert [(row.recipient, row.channel) for row in rows] == [
         ("lan", "smtp:lan@example.org"),

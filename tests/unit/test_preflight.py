@@ -99,7 +99,14 @@ class Flight:
         self.health = Health(house)
         self.woken = 0
         people = (
-            Person("an", "An", "vi", (Channel("smtp", "an@x"), Channel("webhook", "http://an")), frozenset({"na-meo"})),
+            Person(
+                "an",
+                "An",
+                "vi",
+                (Channel("smtp", "an@x"),),
+                frozenset({"na-meo"}),
+                also=(Channel("webhook", "http://an"),),
+            ),
             Person("binh", "Bình", "en", (Channel("smtp", "binh@x"),), frozenset({"son-thuy"})),
         )
         self.settings = replace(house.configured, alerts=AlertSettings(people=people))

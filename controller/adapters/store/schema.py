@@ -27,12 +27,13 @@ from controller.domain.delivery import DeliveryState
 from controller.domain.emergencies import AnswerState, Change, EmergencyState
 from controller.domain.escalation import OutboxState
 from controller.domain.faults import Severity
+from controller.domain.hush import HushKind
 from controller.domain.incidents import IncidentState
 from controller.domain.preflight import Finding
 from controller.domain.workorders import OrderState
 from controller.wire.messages import JournalEntry
 
-HEAD = "r0004"
+HEAD = "r0005"
 """The revision that these tables are. Kept here so that an up-to-date database is opened without Alembic."""
 
 metadata = MetaData(
@@ -416,4 +417,45 @@ outbox_attempts = Table(
     _must("outcome", Words),
     _must("detail", Words),
     UniqueConstraint("outbox", "n"),
+    Index(None, "started_at"),
+)
+
+# --- telling people -----------------------------------------------------------------------------------------
+
+climbs = Table(
+    "climbs",
+    metadata,
+    Column("incident", Id, ForeignKey(incidents.c.id), primary_key=True, autoincrement=False),
+    _must("told", Words),
+    _must("step", Integer),
+    _may("due_at", Utc),
+    Index(None, "told"),
+)
+
+hushes = Table(
+    "hushes",
+    metadata,
+    _number(),
+    _must("kind", Choice(HushKind)),
+    _must("start", Utc),
+    _must("until", Utc),
+    _must("reason", Words),
+    _must("by", Words),
+    _must("nodes", Json(tuple[str, ...])),
+    _must("communes", Json(tuple[str, ...])),
+    _must("codes", Json(tuple[str, ...])),
+    _must("weekly", Boolean),
+    _may("ended_at", Utc),
+    _must("ended_by", Words),
+    sqlite_autoincrement=True,  # people name a silence by its number
+)
+
+reach = Table(
+    "reach",
+    metadata,
+    _key("recipient", Words),
+    _key("channel", Words),
+    _must("works", Boolean),
+    _must("at", Utc),
+    _must("detail", Words),
 )

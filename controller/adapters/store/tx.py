@@ -10,7 +10,8 @@ from controller.adapters.store.tx_journal import JournalTx
 from controller.adapters.store.tx_ledger import LedgerTx
 from controller.adapters.store.tx_nodes import NodesTx
 from controller.adapters.store.tx_outbox import OutboxTx
+from controller.adapters.store.tx_people import PeopleTx
 
 
-class SqlTx(ControllerTx, DesiredTx, LedgerTx, JournalTx, EmergenciesTx, NodesTx, IncidentsTx, OutboxTx):
+class SqlTx(ControllerTx, DesiredTx, LedgerTx, JournalTx, EmergenciesTx, NodesTx, IncidentsTx, OutboxTx, PeopleTx):
     """ports.Tx over one SQLAlchemy connection that has begun a transaction."""

@@ -5,17 +5,18 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from controller.adapters.notify.apprise import check_url
 from controller.domain.escalation import AlertSettings, Channel, Person, Smtp
 from controller.domain.faults import Severity
 from controller.settings import values
 from controller.settings.context import CommuneName, Context, Secret
+from controller.settings.schema import duty
 from controller.settings.schema.site import Language
 from controller.settings.sheet import Sheet, Steps, Strict
 from controller.settings.suggest import did_you_mean, shown
-from controller.settings.values import Id, Line, MailAddress, Many, Phone, Port, WebAddress
+from controller.settings.values import Flag, Id, Line, MailAddress, Many, Phone, Port, WebAddress
 from controller.settings.yaml_source import Map
 
 Wait = Annotated[timedelta, BeforeValidator(values.duration("0s", "24h"))]
@@ -69,7 +70,9 @@ class PersonIn(Strict):
     phone: Phone = ""
     communes: Many[CommuneName] = ()
     severities: Many[Annotated[Severity, BeforeValidator(values.choice(Severity, "severity"))]] = tuple(Severity)
+    technician: Flag = True
     channels: Many[Any]
+    also: Many[Any] = ()
 
 
 class AlertsIn(Strict):
@@ -77,7 +80,13 @@ class AlertsIn(Strict):
     smtp: SmtpIn | None = None
     wait: WaitIn = WaitIn()
     silence: SilenceIn = SilenceIn()
+    fail_over: Annotated[timedelta, BeforeValidator(values.duration("30s", "20m"))] = timedelta(minutes=5)
     people: tuple[Any, ...]
+    on_call: dict[str, Any] = Field(default_factory=dict)
+    escalation: duty.EscalationIn = duty.EscalationIn()
+    quiet: duty.QuietIn = duty.QuietIn()
+    silences: tuple[Any, ...] = ()
+    maintenance: tuple[Any, ...] = ()
 
 
 def read(sheet: Sheet, context: Context) -> AlertSettings | None:
@@ -88,6 +97,7 @@ def read(sheet: Sheet, context: Context) -> AlertSettings | None:
         _check_id(sheet, steps, block, people)
         person = _person(sheet, steps, block, context)
         people.setdefault(str(block.get("id")), person)
+    shifts, hushes = duty.rota(sheet, people, context), duty.hushes(sheet, context)
     if given is None:
         return None
     return AlertSettings(
@@ -98,6 +108,11 @@ def read(sheet: Sheet, context: Context) -> AlertSettings | None:
         link_told_s=given.silence.told_after.total_seconds(),
         link_told_urgent_s=given.silence.told_after_if_due.total_seconds(),
         page_url=given.page_url,
+        failover_s=given.fail_over.total_seconds(),
+        on_call=shifts,
+        escalation=duty.escalation(sheet, given.escalation, shifts, context),
+        hushes=hushes,
+        night=duty.night(sheet, given.quiet),
     )
 
 
@@ -108,7 +123,8 @@ def _check_id(sheet: Sheet, steps: Steps, block: Map, people: dict[str, Person |
 
 
 def _person(sheet: Sheet, steps: Steps, block: Map, context: Context) -> Person | None:
-    channels = [_channel(sheet, inner, entry, context) for inner, entry in _entries(steps, block)]
+    channels = _channels(sheet, steps, block, "channels", context)
+    also = _channels(sheet, steps, block, "also", context)
     given = sheet.read(PersonIn, steps, context)
     if given is None:
         return None
@@ -116,18 +132,25 @@ def _person(sheet: Sheet, steps: Steps, block: Map, context: Context) -> Person 
         id=given.id,
         name=given.name,
         language=given.language,
-        channels=tuple(channel for channel in channels if channel),
+        channels=channels,
         communes=frozenset(given.communes),
         severities=frozenset(given.severities),
         phone=given.phone,
+        technician=given.technician,
+        also=also,
     )
 
 
-def _entries(steps: Steps, block: Map) -> list[tuple[Steps, Any]]:
-    channels = block.get("channels")
+def _channels(sheet: Sheet, steps: Steps, block: Map, key: str, context: Context) -> tuple[Channel, ...]:
+    found = (_channel(sheet, inner, entry, context) for inner, entry in _entries(steps, block, key))
+    return tuple(channel for channel in found if channel)
+
+
+def _entries(steps: Steps, block: Map, key: str) -> list[tuple[Steps, Any]]:
+    channels = block.get(key)
     if isinstance(channels, list):
-        return [((*steps, "channels", number), entry) for number, entry in enumerate(channels)]
-    return [((*steps, "channels"), channels)] if channels else []
+        return [((*steps, key, number), entry) for number, entry in enumerate(channels)]
+    return [((*steps, key), channels)] if channels else []
 
 
 def _channel(sheet: Sheet, steps: Steps, entry: Any, context: Context) -> Channel | None:
