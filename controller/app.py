@@ -23,6 +23,7 @@ from controller.services.dispatch import Dispatch
 from controller.services.emergencies import Emergencies, record_answers
 from controller.services.intake import Intake
 from controller.services.ledger import Ledger
+from controller.services.links import Links
 from controller.services.monitoring import Monitoring
 from controller.services.orders import Orders
 from controller.services.preflight import Preflight
@@ -33,6 +34,9 @@ from controller.services.workshop import Workshop
 from controller.wire.signing import SigningKey
 
 log = structlog.get_logger(__name__)
+
+LINKS = b"loa links"
+"""What the secret of the links in messages is derived for."""
 
 PHOTOS_FOLDER = "photos"
 """Within the data folder."""
@@ -56,6 +60,7 @@ class App:
     monitoring: Monitoring
     alerting: Alerting
     workshop: Workshop
+    links: Links
     reporting: Reporting
     intake: Intake
     edits: Callable[[], AsyncIterator[None]] | None
@@ -140,12 +145,13 @@ def build(
         changes=changes,
     )
     alerting = Alerting(settings, store=store, clock=clock, notifiers=notifiers, changes=changes)
+    links = Links(key.secret(LINKS))
     monitoring = Monitoring(
         settings,
         store=store,
         clock=clock,
         order=dispatch.order,
-        plan_messages=messages_for,
+        plan_messages=links.linking(messages_for),
         changes=changes,
         on_outbox=alerting.wake,
     )
@@ -211,6 +217,7 @@ def build(
         monitoring=monitoring,
         alerting=alerting,
         workshop=workshop,
+        links=links,
         reporting=reporting,
         intake=intake,
         edits=edits,

@@ -28,6 +28,7 @@ from controller.domain.workorders import Step, taken
 from controller.ports import ConfigRefused, Credential, FaultRow, NodeRow, Tx
 from controller.services.changes import Changes
 from controller.services.healthbook import keep_work, work_order_of
+from controller.services.links import Links
 from controller.services.reporting import Reporting
 from controller.services.workshop import Workshop
 from tests.fakes import FakeBus, FakeClock
@@ -263,6 +264,7 @@ class District:
         self.emergencies = Emergencies()
         self.dispatch = Dispatch()
         self.monitoring = Monitoring(store, self.settings, self.clock)
+        self.links = Links(bytes(range(32)))
         self.workshop = Workshop(
             self.settings,
             store=store,

@@ -59,6 +59,8 @@ class Facts:
     next_due: Due | None = None
     children: tuple[str, ...] = ()
     told: frozenset[tuple[str, str]] | None = None
+    link: str = ""
+    """Where the recipient says that they take it and that it is mended; empty: by command."""
     metrics: Mapping[str, Metric] = field(default_factory=lambda: METRICS)
     step: int = 0
     """Steps of the escalation climbed, with the one that is told now."""
@@ -258,7 +260,7 @@ def _calling(
         "",
         _due(facts, language, now),
         "",
-        *_answer(incident, language),
+        *_answer(incident, facts, language),
         _page(page_url, incident, language),
     ]
     return Message(subject(tag, incident, facts, language), _joined(lines))
@@ -490,10 +492,13 @@ def _due(facts: Facts, language: str, now: datetime) -> str | None:
     return _say(language, f"Sắp phát tại đây: “{due.title}” lúc {when}", f"Due here: “{due.title}” at {when}")
 
 
-def _answer(incident: Incident, language: str) -> list[str]:
+def _answer(incident: Incident, facts: Facts, language: str) -> list[str]:
     number = incident.id
+    first = _say(language, f"Sự cố số {number}.", f"Incident {number}.")
+    if facts.link:
+        return [first, _say(language, f"Nhận việc, báo sửa xong: {facts.link}", f"Take it, report: {facts.link}")]
     return [
-        _say(language, f"Sự cố số {number}.", f"Incident {number}."),
+        first,
         _say(language, f"Nhận việc: loa ack {number}", f"Acknowledge: loa ack {number}"),
         _say(language, f"Sửa xong: loa repaired {number}", f"When mended: loa repaired {number}"),
     ]

@@ -192,23 +192,28 @@ SIGNATURES: tuple[tuple[bytes, str], ...] = (
 
 
 class PhotoRefused(ValueError):
-    """A file that is not taken as a picture; the text says why."""
+    """A file that is not taken as a picture; the text says why, `why` in one word: "kind", "size" or "count"."""
+
+    def __init__(self, why: str, text: str) -> None:
+        super().__init__(text)
+        self.why = why
 
 
 def photo_type(content: bytes) -> str:
     """What kind of picture `content` is, by its own bytes whatever its name says. PhotoRefused if it is none, or
     too large. Nothing is decoded: it is kept and given back as it came, as the type that is found here."""
     if len(content) > MAX_PHOTO_BYTES:
-        raise PhotoRefused(f"the picture has {len(content) / 1e6:.1f} MB; at most {MAX_PHOTO_BYTES // 1024 // 1024} MB")
+        most = MAX_PHOTO_BYTES // 1024 // 1024
+        raise PhotoRefused("size", f"the picture has {len(content) / 1e6:.1f} MB; at most {most} MB")
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return "image/webp"
     for signature, kind in SIGNATURES:
         if content.startswith(signature):
             return kind
-    raise PhotoRefused("this is no picture: JPEG, PNG and WebP are taken")
+    raise PhotoRefused("kind", "this is no picture: JPEG, PNG and WebP are taken")
 
 
 def check_photos(held: int, brought: int) -> None:
     """PhotoRefused when an order that holds `held` pictures cannot take `brought` more."""
     if held + brought > MAX_PHOTOS:
-        raise PhotoRefused(f"an order takes {MAX_PHOTOS} pictures, and this one has {held}")
+        raise PhotoRefused("count", f"an order takes {MAX_PHOTOS} pictures, and this one has {held}")

@@ -51,6 +51,28 @@ ORDER_STATE: Mapping[str, Text] = {
     OrderState.CLOSED: Text("Tự phục hồi, đã đóng", "Closed, recovered by itself"),
 }
 
+HAPPENED: Mapping[str, Text] = {
+    "found": Text("Phát hiện lỗi", "Found"),
+    "opened": Text("Đã báo người phụ trách", "Told"),
+    "severity": Text("Nặng lên", "Got worse"),
+    "acknowledged": Text("Nhận việc", "Taken"),
+    "assigned": Text("Giao cho", "Given to"),
+    "repair-begun": Text("Bắt đầu sửa", "Repair begun"),
+    "repaired": Text("Báo đã sửa xong", "Reported repaired"),
+    "recovering": Text("Đo lại thấy tốt, đang theo dõi", "Measured good, being watched"),
+    "bad-again": Text("Đo lại vẫn hỏng", "Measured bad again"),
+    "unverified": Text("Đo lại chưa đạt", "Not verified"),
+    "note": Text("Ghi chú", "Note"),
+    "reminder": Text("Đã nhắc", "Reminded"),
+    "escalated": Text("Báo lên cấp trên", "Told one level up"),
+    "overdue": Text("Quá hạn sửa", "Overdue"),
+    "closed": Text("Đã khắc phục", "Closed"),
+    "recovered": Text("Đã khắc phục", "Recovered"),
+    "relapsed": Text("Hỏng trở lại", "There again"),
+    "reopened": Text("Báo lại: tái phát", "Told again"),
+}
+"""What an incident's history is called on the page behind a link; steps that are not here are not shown there."""
+
 COMPONENT: Mapping[str, Text] = {
     "network": Text("Mạng", "Network"),
     "power": Text("Nguồn điện", "Power"),

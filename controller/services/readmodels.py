@@ -208,6 +208,30 @@ def history(events: Iterable[IncidentEvent]) -> list[Plain]:
     ]
 
 
+def is_told(event: IncidentEvent) -> bool:
+    """Is it something to read on a phone, and not how Loa came to it?"""
+    return _kind(event.transition) in labels.HAPPENED
+
+
+def happened(event: IncidentEvent, names: Mapping[str, str]) -> Plain:
+    """One step of an incident's history, in words. `names`: the people of config/alerts.yaml by id."""
+    kind = _kind(event.transition)
+    said = event.reason if event.by != "loa" else ""
+    return {
+        "at": iso(event.at),
+        "name": text(labels.HAPPENED[kind]),
+        "by": event.by,
+        "by_name": names.get(event.by, event.by),
+        "words": names.get(said, said) if kind == "assigned" else said,
+    }
+
+
+def _kind(transition: str) -> str:
+    """ "severity-2" is a "severity"; "repair-begun" is itself."""
+    kind, _, count = transition.rpartition("-")
+    return kind if count.isdigit() else transition
+
+
 def because(reason: str) -> Plain | None:
     """A reason for people; one that is in words already stays as it is."""
     return text(labels.REASON.get(reason) or Text(reason, reason)) if reason else None

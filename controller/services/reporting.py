@@ -30,6 +30,7 @@ from controller.ports import Clock, Desired, FaultRow, NodeRow, Store, Tx
 from controller.services import changelog, emergencyreport, story
 from controller.services import readmodels as shape
 from controller.services.leadership import leader_of
+from controller.services.links import Ticket, standing
 from controller.services.readmodels import Plain
 from controller.wire.messages import PlaylistsDoc
 from controller.wire.signing import payload_of
@@ -148,6 +149,11 @@ class Reporting:
     async def order(self, id: int) -> Plain:
         """One incident with its work order, its pictures and the whole history. KeyError if there is none."""
         return await self._read(lambda reader: reader.order(id))
+
+    async def behind(self, ticket: Ticket) -> Plain:
+        """What the page behind a link shows: `standing`, the `language` of its recipient, and the `order` with how its
+        history reads for people and whom to call; None if there is none."""
+        return await self._read(lambda reader: reader.behind(ticket))
 
     async def changes(self, limit: int = 20) -> Plain:
         """What edits of the configuration changed of the plan, and what was refused, newest first."""
@@ -359,6 +365,21 @@ class _Reader:
             raise KeyError(f"there is no incident {id}")
         photos = [shape.photo(each, self._people) for each in self._tx.work_photos(id)]
         return {"now": shape.iso(self._now), **self._incident(row, self._tx.work_order(id), ()), "photos": photos}
+
+    def behind(self, ticket: Ticket) -> Plain:
+        incident, rows = self._tx.incident(ticket.incident), self._tx.outbox(ticket.incident)
+        speaks = {person.id: person.language for person in self._settings.alerts.people}
+        order = self.order(ticket.incident) if incident else None
+        if incident and order:
+            node = self._settings.nodes.get(incident.subject)
+            order["keeper"] = {"name": node.keeper if node else "", "phone": node.keeper_phone if node else ""}
+            events = self._tx.incident_events(ticket.incident)
+            order["history"] = [shape.happened(event, self._people) for event in events if shape.is_told(event)]
+        return {
+            "standing": standing(ticket, incident, rows, speaks, self._now),
+            "language": speaks.get(ticket.recipient, self._settings.site.language),
+            "order": order,
+        }
 
     # --- air ------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from controller.domain.workorders import Step
 from controller.ports import Bus, Clock, Library, Store
 from controller.services.changes import Changes
 from controller.services.emergencies import Amendment, Manner, Message
+from controller.services.links import Links
 from controller.services.reporting import Reporting
 
 
@@ -111,6 +112,9 @@ class Controller(Protocol):
 
     @property
     def dispatch(self) -> Dispatch: ...
+
+    @property
+    def links(self) -> Links: ...
 
     @property
     def workshop(self) -> Workshop: ...

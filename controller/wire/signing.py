@@ -16,8 +16,9 @@ from typing import Any, TypeVar
 
 import jwt
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from controller.wire.messages import (
     MAX_DOCUMENT,
@@ -67,6 +68,11 @@ class SigningKey:
 
     private: Ed25519PrivateKey
     kid: str
+
+    def secret(self, purpose: bytes) -> bytes:
+        """32 bytes that only holders of this key have, others for each `purpose` (RFC 5869)."""
+        seed = self.private.private_bytes_raw()
+        return HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=purpose).derive(seed)
 
     @property
     def public_jwk(self) -> dict[str, str]:
