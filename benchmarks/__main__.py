@@ -6,7 +6,7 @@ import importlib
 import sys
 from pathlib import Path
 
-HELPERS = {"__init__", "__main__", "report"}
+HELPERS = {"__init__", "__main__", "report", "firehose", "reception"}
 NAMES = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in HELPERS)
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
+import msgspec
+
 from broadcasts.model import Item, Rendered
 from broadcasts.studio.errors import AudioRefused as AudioRefused
 from controller.domain.delivery import Delivery, DeliveryEvent, OccurrenceRow
@@ -66,9 +68,10 @@ class Timer(Protocol):
 # --- bus ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
-    """One message as it came; `mono` is the controller's monotonic receive time."""
+class Received(msgspec.Struct, frozen=True):
+    """One message as it came; `mono` is the controller's monotonic receive time.
+
+    A struct, because it is made for everything that arrives: a frozen dataclass takes five times as long."""
 
     topic: str
     payload: bytes

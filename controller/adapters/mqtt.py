@@ -2,7 +2,8 @@
 
 Every call into paho happens on that one thread, which waits with epoll: paho's own loop uses `select` and fails
 silently once a file descriptor is 1024 or higher, and locks held around its `publish` deadlock with its callbacks.
-The event loop hands orders over through a queue and is handed events in batches.
+The event loop hands orders over through a queue and is handed events in batches: one wake-up for all that one read
+of the socket brought (see adapters/frames.py).
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import asyncio
 import random
 import selectors
 import socket
-import ssl
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -27,6 +27,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from controller.adapters.frames import BufferedClient
 from controller.domain.site import Mqtt
 from controller.ports import NOBODY_SUBSCRIBED, BusDown, BusEvent, BusUp, Clock, Received
 
@@ -40,6 +41,8 @@ MAX_INFLIGHT = 20
 MAX_WAITING = 20_000
 """Publishes that may wait for an acknowledgement; more are refused with a reason."""
 NO_SUBSCRIBERS = 0x10
+MAX_BATCH = 1000
+"""Events handed over at once: what is taken in together holds up the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,8 @@ class MqttBus:
         self._up = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._news = asyncio.Event()
+        self._told = False
+        self._read_at = 0.0
         self._thread: threading.Thread | None = None
         self._wake_r, self._wake_w = socket.socketpair()
         self._wake_r.setblocking(False)
@@ -114,11 +119,10 @@ class MqttBus:
         while True:
             await self._news.wait()
             self._news.clear()
-            batch: list[BusEvent] = []
+            self._told = False  # before looking: what comes now is told of again
             while self._inbox:
-                batch.append(self._inbox.popleft())
-            if batch:
-                yield batch
+                yield [self._inbox.popleft() for _ in range(min(len(self._inbox), MAX_BATCH))]
+                await asyncio.sleep(0)  # others want the event loop too
             if self._stopping:
                 return
 
@@ -140,8 +144,8 @@ class MqttBus:
 
     # --- the network thread's side ---------------------------------------------------------------------------
 
-    def _make_client(self, client_id: str, will: Will | None) -> paho.Client:
-        client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5)
+    def _make_client(self, client_id: str, will: Will | None) -> BufferedClient:
+        client = BufferedClient(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5)
         client.suppress_exceptions = True  # an exception in a callback would end the thread, silently
         client.max_inflight_messages_set(MAX_INFLIGHT)
         client.max_queued_messages_set(MAX_WAITING)
@@ -155,6 +159,7 @@ class MqttBus:
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
+        client.taken = self._on_taken
         client.on_publish = self._on_publish
         return client
 
@@ -166,6 +171,7 @@ class MqttBus:
         )
         while not self._stopping:
             try:
+                self._client.forget()
                 self._client.reconnect()
                 self._serve()
             except OSError as error:
@@ -198,12 +204,12 @@ class MqttBus:
                         self._network(happened)
                 self._client.loop_misc()
                 self._hand_out_orders()
+                self._tell()
 
     def _network(self, happened: int) -> None:
         if happened & selectors.EVENT_READ:
-            self._client.loop_read()
-            while _has_more(self._client.socket()):
-                self._client.loop_read()
+            self._read_at = self._clock.monotonic()
+            self._client.read_all()
         if happened & selectors.EVENT_WRITE:
             self._client.loop_write()
 
@@ -258,7 +264,10 @@ class MqttBus:
             self._emit(BusDown(f"{self._where}: {reason}", self._clock.monotonic()))
 
     def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
-        self._emit(Received(message.topic, bytes(message.payload), message.retain, self._clock.monotonic()))
+        self._inbox.append(Received(message.topic, bytes(message.payload), message.retain, self._read_at))
+
+    def _on_taken(self, topic: str, payload: bytes, retain: bool) -> None:
+        self._inbox.append(Received(topic, payload, retain, self._read_at))
 
     def _on_publish(self, _client: paho.Client, _data: Any, mid: int, reason: ReasonCode, _properties: Any) -> None:
         order = self._waiting.pop(mid, None)
@@ -276,7 +285,13 @@ class MqttBus:
 
     def _emit(self, event: BusEvent) -> None:
         self._inbox.append(event)
-        self._call(self._news.set)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Wake the event loop for what is in the inbox, once until it has looked."""
+        if self._inbox and not self._told:
+            self._told = True
+            self._call(self._news.set)
 
     def _settle(self, order: _Order, outcome: str) -> None:
         self._call(_resolve, order.done, outcome)
@@ -307,11 +322,6 @@ class MqttBus:
                 pass
         except BlockingIOError:
             return
-
-
-def _has_more(connection: object) -> bool:
-    """Whether TLS has decrypted packets that were not read yet: the selector knows nothing of those."""
-    return isinstance(connection, ssl.SSLSocket) and connection.pending() > 0
 
 
 def _outcome(reason: ReasonCode) -> str:

@@ -83,6 +83,8 @@ def outages(shared: Sequence[Shared], trouble: Trouble) -> tuple[Outage, ...]:
     are all explained by a wider one."""
     if trouble.broker_lost:
         return (Outage(CENTRE, CENTRE, BROKER, frozenset()),)
+    if max(len(trouble.silent), len(trouble.dark)) < AT_LEAST:
+        return ()
     centre = [each for each in shared if each.scope == CENTRE]
     communes = [each.nodes for each in shared if each.scope == COMMUNE]
     found = [outage for each in centre if (outage := _centre_outage(each, communes, trouble))]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from controller.domain.correlation import LINK, MAINS_LOST
@@ -21,7 +20,7 @@ class NodeHealth:
 
     __slots__ = ("boots", "firmware", "held", "measured", "node", "playing", "pulse", "tested", "watches")
 
-    def __init__(self, node: str, checks: Sequence[Check], patience: Patience, mono: float) -> None:
+    def __init__(self, node: str, checks: Mapping[str, Check], patience: Patience, mono: float) -> None:
         self.node = node
         self.pulse = Pulse(patience, mono)
         self.watches = Watches(checks, patience.suspect_s)
@@ -32,23 +31,22 @@ class NodeHealth:
         self.playing = ""
         self.held = (0, 0)
         self.firmware = ""
-        self.boots: deque[float] = deque()
-        """When it was seen to boot in the last 24 hours."""
+        self.boots: tuple[float, ...] = ()
+        """When it was seen to boot in the last 24 hours. A tuple: an empty deque takes 600 bytes of every node."""
 
     # --- what comes in --------------------------------------------------------------------------------------
 
     def session(self, session: Session, mono: float) -> None:
         """Count a reboot."""
         if session is Session.REBOOTED:
-            self.boots.append(mono)
+            self.boots = (*self.boots, mono)
 
     def measure(self, metrics: dict[str, Value | None], at: datetime, mono: float) -> bool:
         """A live heartbeat's metrics; they become this node's and must not be changed afterwards. `at` is the
         node's clock."""
-        boots = self.boots
-        while boots and mono - boots[0] > DAY_S:
-            boots.popleft()
-        metrics["boots_24h"] = len(boots)
+        while self.boots and mono - self.boots[0] > DAY_S:
+            self.boots = self.boots[1:]
+        metrics["boots_24h"] = len(self.boots)
         self.measured = metrics
         return self.watches.measure(metrics, mono, at)
 

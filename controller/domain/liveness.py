@@ -14,7 +14,6 @@ controller could not hear is nobody's silence. Nothing retained is life, nothing
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -106,6 +105,8 @@ class Patience:
 
 
 BACK_BEATS = 3
+PAST_BOOTS = 8
+"""So many of a node's former boots are known as former."""
 
 
 class Session(Enum):
@@ -147,7 +148,7 @@ class Pulse:
         self.conn = 0
         self.seq = -1
         self.born_at: datetime | None = None
-        self.past_boots: deque[str] = deque(maxlen=8)
+        self.past_boots: tuple[str, ...] = ()
         self.gone = False
         """Its will or goodbye stands."""
         self.expected = state is not Liveness.UNKNOWN
@@ -227,7 +228,7 @@ class Pulse:
             return Session.PAST
         rebooted = boot != self.boot and bool(self.boot)
         if rebooted:
-            self.past_boots.append(self.boot)
+            self.past_boots = (*self.past_boots, self.boot)[-PAST_BOOTS:]
         self.boot, self.conn, self.seq = boot, conn, -1
         return Session.REBOOTED if rebooted else Session.RECONNECTED
 

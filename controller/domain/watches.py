@@ -7,7 +7,7 @@ closes anything. A hold ends at its own time, not at the next heartbeat: `deadli
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -43,10 +43,11 @@ class Check:
     shown: tuple[str, ...]
 
 
-def checks_for(rules: Iterable[FaultRule], model: str) -> tuple[Check, ...]:
-    """The rules that can be raised on a node of `model`. ExpressionError for one that does not parse."""
+def checks_for(rules: Iterable[FaultRule], model: str) -> Mapping[str, Check]:
+    """The rules that can be raised on a node of `model`, by code; all its nodes share them. ExpressionError for one
+    that does not parse."""
     wanted = (rule for rule in rules if not rule.models or model in rule.models)
-    return tuple(_check(rule) for rule in wanted if rule.raise_when or rule.reported)
+    return {rule.code: _check(rule) for rule in wanted if rule.raise_when or rule.reported}
 
 
 def _check(rule: FaultRule) -> Check:
@@ -118,16 +119,16 @@ class Watches:
 
     __slots__ = ("_checks", "_gap_s", "_reports", "_unconfirmed", "bad")
 
-    def __init__(self, checks: Sequence[Check], gap_s: float) -> None:
+    def __init__(self, checks: Mapping[str, Check], gap_s: float) -> None:
         self._gap_s = gap_s
         self._reports: dict[str, Report] = {}
         self._unconfirmed: set[str] | None = set()
         self.bad: dict[str, Watch] = {}
         self.use(checks)
 
-    def use(self, checks: Sequence[Check]) -> None:
+    def use(self, checks: Mapping[str, Check]) -> None:
         """Judge by other rules from now on; what an old rule found is kept if the new ones have its code."""
-        self._checks = {check.rule.code: check for check in checks}
+        self._checks = checks
         for code, watch in list(self.bad.items()):
             if code in self._checks:
                 watch.check = self._checks[code]

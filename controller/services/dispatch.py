@@ -170,10 +170,14 @@ class Dispatch:
         topic = self._topics.controller_status(self._name or self._settings.site.id)
         await self._bus.publish(topic, encode(status), retain=True)
 
+    def note_held(self, node: str, held: tuple[int, int]) -> bool:
+        """`node` reports what it holds; whether that is what it should."""
+        self._held[node] = held
+        return held == self.version(node)
+
     async def on_held(self, node: str, held: tuple[int, int], *, fresh_connect: bool = False) -> list[str]:
         """`node` reports what it holds: send what it lacks, but no oftener than it can answer."""
-        self._held[node] = held
-        if node not in self._desired or held == self.version(node):
+        if self.note_held(node, held) or node not in self._desired:
             return []
         sent = self._sent.get(node)
         waiting = sent and sent.version == self.version(node) and self._clock.monotonic() - sent.mono < RESEND_AFTER_S

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import groupby
 from typing import Protocol
 
@@ -45,7 +45,8 @@ class Alarms(Protocol):
 
     async def on_birth(self, node: str) -> None: ...
 
-    async def on_heartbeats(self, batch: Sequence[tuple[str, Heartbeat]]) -> None: ...
+    async def on_heartbeats(self, batch: Sequence[tuple[str, Heartbeat]]) -> None:
+        """Those of nodes on which something sounds."""
 
 
 Arrived = tuple[Up, Received]
@@ -65,7 +66,6 @@ class Intake:
         changes: Changes,
         alarms: Alarms,
     ) -> None:
-        self._settings = settings
         self._topics = Topics(settings.site.mqtt.root)
         self._clock = clock
         self._dispatch = dispatch
@@ -79,19 +79,23 @@ class Intake:
         self.bus_problem = "not connected yet"
         self._handlers: dict[str, Callable[[list[Arrived]], Awaitable[None]]] = {
             "status": self._statuses,
-            "heartbeat": self._heartbeats,
             "journal": self._journals,
             "fault": self._faults,
         }
+        self.reload(settings)
 
     def reload(self, settings: Settings) -> None:
         self._settings = settings
+        self._beats = {self._topics.heartbeat(node): node for node in settings.nodes}
+        """Node by topic: heartbeats are most of what comes, and are not taken apart one by one."""
 
     async def take(self, batch: Sequence[BusEvent]) -> None:
         """Handle a batch in order; neighbours of one kind together."""
         for kind, group in groupby(batch, key=self._kind):
             events = list(group)
-            if kind == "bus":
+            if kind == "heartbeat":
+                await self._guarded(kind, len(events), self._heartbeats(events))
+            elif kind == "bus":
                 for event in events:
                     await self._bus(event)
             elif handler := self._handlers.get(kind):
@@ -101,6 +105,8 @@ class Intake:
     def _kind(self, event: BusEvent) -> str:
         if not isinstance(event, Received):
             return "bus"
+        if event.topic in self._beats:
+            return "heartbeat"
         up = self._topics.parse_up(event.topic)
         if up is None:
             self._refuse("topic", event.topic[:80], "not a topic of the protocol")
@@ -157,32 +163,35 @@ class Intake:
                 sending = self._dispatch.on_held(up.node, _version(status.playlists), fresh_connect=True)
                 await self._guarded("status", 0, self._publish(sending))
 
-    async def _heartbeats(self, arrived: list[Arrived]) -> None:
-        batch = []
-        for up, message in arrived:
-            if message.retain:  # retained is never life
-                self._refuse("retained", up.node, "heartbeat with the retain flag")
+    async def _heartbeats(self, events: Sequence[BusEvent]) -> None:
+        self.counters["heartbeat"] += len(events)
+        batch = list(self._decoded(events))
+        await self._health.on_heartbeats(batch)
+        if sounding := [(node, heartbeat) for node, heartbeat, _ in batch if heartbeat.playing]:
+            await self._alarms.on_heartbeats(sounding)
+        whole: dict[str, tuple[int, int]] = {}
+        for node, heartbeat, _ in batch:
+            held = heartbeat.playlists
+            version = (held.epoch, held.rev)
+            if not self._dispatch.note_held(node, version):
+                await self._publish(self._dispatch.on_held(node, version))
+            elif held.missing == 0 and version != self._whole.get(node):
+                whole[node] = version
+        if whole:  # once for each document: its newest, with all its audio
+            await self._ledger.ready(whole.keys())
+            self._whole |= whole
+
+    def _decoded(self, events: Sequence[BusEvent]) -> Iterator[tuple[str, Heartbeat, float]]:
+        for event in events:
+            assert isinstance(event, Received)
+            node = self._beats[event.topic]
+            if event.retain:  # retained is never life
+                self._refuse("retained", node, "heartbeat with the retain flag")
                 continue
             try:
-                batch.append((up.node, decode(Heartbeat, message.payload), message.mono))
+                yield node, decode(Heartbeat, event.payload), event.mono
             except WireError as error:
-                self._refuse("undecodable", up.node, f"heartbeat: {error}")
-        await self._health.on_heartbeats(batch)
-        await self._alarms.on_heartbeats([(node, heartbeat) for node, heartbeat, _ in batch])
-        for node, heartbeat, _ in batch:
-            await self._publish(self._dispatch.on_held(node, _version(heartbeat.playlists)))
-        await self._note_whole({node: heartbeat.playlists for node, heartbeat, _ in batch})
-
-    async def _note_whole(self, held: Mapping[str, Held]) -> None:
-        """Write down once who holds its newest document with all its audio."""
-        news = {
-            node: _version(each)
-            for node, each in held.items()
-            if each.missing == 0 and _version(each) == self._dispatch.version(node) != self._whole.get(node)
-        }
-        if news:
-            await self._ledger.ready(news.keys())
-            self._whole.update(news)
+                self._refuse("undecodable", node, f"heartbeat: {error}")
 
     async def _journals(self, arrived: list[Arrived]) -> None:
         batch: list[tuple[str, JournalEntry]] = []

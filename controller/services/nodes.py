@@ -38,7 +38,7 @@ class Nodes:
         self._deadlines = deadlines
         self._nodes: dict[str, NodeHealth] = {}
         self._unwell: set[str] = set()
-        self._heard: frozenset[str] = frozenset()
+        self._heard: set[str] = set()
         self._deaf = True
         self._said: set[str] = set()
         self.listening_from = NEVER
@@ -69,6 +69,7 @@ class Nodes:
     def _forget(self, id: str) -> None:
         del self._nodes[id]
         self._unwell.discard(id)
+        self._heard.discard(id)
         self._deadlines.drop(id)
         self.touched.add(id)
 
@@ -243,7 +244,7 @@ class Nodes:
         else:
             self._unwell.discard(health.node)
         if health.pulse.expected and health.node not in self._heard:
-            self._heard |= {health.node}
+            self._heard.add(health.node)
 
     def _suspect(self, health: NodeHealth, before: Liveness) -> None:
         if health.pulse.state is Liveness.SUSPECT and before is not Liveness.SUSPECT:
@@ -265,7 +266,7 @@ class Nodes:
             conditions |= {(id, code): condition for code, condition in found.items()}
         silent = _since(conditions, LINK)
         trouble = Trouble(
-            known=self._heard & self._nodes.keys(),
+            known=frozenset(self._heard),
             silent=silent,
             dark=_since(conditions, MAINS_LOST),
             on_battery=frozenset(id for id in silent if self._nodes[id].on_battery),

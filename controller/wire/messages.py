@@ -84,7 +84,7 @@ class Heartbeat(Struct, frozen=True):
     clock: ClockState | None = None
     playlists: Held = Held()
     playing: Playing | None = None
-    metrics: dict[Name, Metric | None] = {}
+    metrics: dict[str, Metric | None] = {}  # not `Name`: then every message would carry its names as objects of its own
 
 
 JournalKind = Literal[

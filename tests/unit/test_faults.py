@@ -216,7 +216,7 @@ def test_a_reported_fault_that_a_restart_remembers_is_not_closed_before_reports_
 
 def test_a_rule_is_for_its_models_only() -> None:
     other = replace(MAINS_LOST, models=frozenset({"other"}))
-    assert checks_for([other], "loa-sim-1") == ()
+    assert checks_for([other], "loa-sim-1") == {}
     assert len(checks_for([other], "other")) == 1
 
 
