@@ -7,7 +7,7 @@ the real things.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +16,10 @@ import structlog
 from controller.adapters.photos import PhotoShelf
 from controller.domain.escalation import messages_for
 from controller.domain.site import Settings
-from controller.ports import Bus, Clock, ConfigRefused, Library, Notifier, Store, StoreError, Timer
+from controller.ports import Bus, Clock, ConfigRefused, Library, Notifier, Store, StoreError, Timer, Tx
 from controller.services.alerting import Alerting
 from controller.services.changes import Changes
+from controller.services.commissioning import record_selftests
 from controller.services.dispatch import Dispatch
 from controller.services.emergencies import Emergencies, record_answers
 from controller.services.intake import Intake
@@ -31,6 +32,7 @@ from controller.services.reporting import Reporting
 from controller.services.scheduling import Scheduling
 from controller.services.sounds import Sounds
 from controller.services.workshop import Workshop
+from controller.wire.messages import JournalEntry
 from controller.wire.signing import SigningKey
 
 log = structlog.get_logger(__name__)
@@ -110,6 +112,12 @@ class App:
                 continue
 
 
+def _beside(tx: Tx, entries: Sequence[tuple[str, JournalEntry]]) -> bool:
+    """What else takes journal entries in; whether they meant something to the emergencies."""
+    record_selftests(tx, entries)
+    return record_answers(tx, entries)
+
+
 def build(
     settings: Settings,
     *,
@@ -130,7 +138,7 @@ def build(
     sounds = Sounds(library)
     dispatch = Dispatch(settings, store=store, bus=bus, clock=clock, key=key, sounds=sounds.on_nodes, name=name)
     ledger = Ledger(
-        store=store, clock=clock, changes=changes, wanted=dispatch.wanted, version=dispatch.version, also=record_answers
+        store=store, clock=clock, changes=changes, wanted=dispatch.wanted, version=dispatch.version, also=_beside
     )
     emergencies = Emergencies(
         settings,

@@ -14,6 +14,7 @@ from controller.commands import (
     air,
     base,
     changes,
+    commission,
     demo,
     emergency,
     enroll,
@@ -118,6 +119,13 @@ _add(
     FIX,
 )
 _add("note", work.note, t("Add a note or a picture to an incident."), 'loa note 12 "cần thang 6 m"', FIX)
+_add(
+    "commission",
+    commission.commission,
+    t("Take what a node measures now as its baseline, after showing it."),
+    'loa commission na-meo-01 --by "Lò Văn Hùng"',
+    FIX,
+)
 _add("selftest", state.selftest, t("Let a node test its own parts."), "loa selftest na-meo-01", FIX)
 _add("run", run.run, t("The service."), "loa run", RUN)
 _add("enroll", enroll.enroll, t("Give a node its credentials."), "loa enroll na-meo-01", RUN)

@@ -15,6 +15,7 @@ import msgspec
 
 from broadcasts.model import Item, Rendered
 from broadcasts.studio.errors import AudioRefused as AudioRefused
+from controller.domain.commissioning import Baseline, Selftest
 from controller.domain.delivery import Delivery, DeliveryEvent, OccurrenceRow
 from controller.domain.emergencies import Answer, EmergencyRow
 from controller.domain.escalation import Channel, OutboxRow, OutboxState
@@ -414,6 +415,27 @@ class Tx(Protocol):
 
     def faults(self) -> list[FaultRow]:
         """All rows whose state is not "ok"."""
+
+    # self-tests and baselines
+    def put_selftests(self, rows: Iterable[Selftest]) -> None:
+        """Append; their ids are ignored."""
+
+    def selftests(self, node: str, limit: int = 30) -> list[Selftest]:
+        """Newest first."""
+
+    def selftest(self, id: int) -> Selftest | None: ...
+
+    def tested_since(self, since: datetime) -> dict[str, datetime]:
+        """Node -> when it last tested itself, by its own clock; of those that did since."""
+
+    def prune_selftests(self, before: datetime, limit: int = 5000) -> int:
+        """Delete up to `limit` self-tests from before, oldest first; how many."""
+
+    def new_baseline(self, row: Baseline) -> Baseline:
+        """Insert (its id is ignored) and return it with its id."""
+
+    def baselines(self, node: str | None = None) -> list[Baseline]:
+        """Every commissioning of `node`, or of all, oldest first."""
 
     # incidents
     def new_incident(self, incident: Incident) -> Incident:

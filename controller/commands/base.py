@@ -116,6 +116,13 @@ def table(*columns: str | Column, title: str | None = None) -> Table:
     return Table("", "", title=title, title_justify="left", box=None, pad_edge=False, show_header=False)
 
 
+def escaped(text: str) -> str:
+    """What somebody wrote, with nothing in it that would colour the terminal."""
+    from rich.markup import escape
+
+    return escape(text)
+
+
 def complain(*lines: str) -> None:
     for line in lines:
         print(line, file=sys.stderr)

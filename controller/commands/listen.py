@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 from zoneinfo import ZoneInfo
 
 import typer
@@ -35,13 +35,24 @@ TopicArgument = Annotated[
 CountOption = Annotated[int, typer.Option("--count", min=0, help=t("End after so many messages; 0: with Ctrl-C only."))]
 
 
+RecordOption = Annotated[
+    Path | None,
+    typer.Option("--record", metavar="FILE", help=t("Also append every message to FILE, for loa check --replay.")),
+]
+
+
 def listen(
-    topic: TopicArgument = "#", count: CountOption = 0, config: ConfigOption = CONFIG, as_json: JsonOption = False
+    topic: TopicArgument = "#",
+    count: CountOption = 0,
+    record: RecordOption = None,
+    config: ConfigOption = CONFIG,
+    as_json: JsonOption = False,
 ) -> None:
     settings = base.load_settings(config)
     access, seat = _access(settings, config)
     try:
-        asyncio.run(_follow(settings, access, topic, count, as_json))
+        with _Record(record) as kept:
+            asyncio.run(_follow(settings, access, topic, count, as_json, kept))
     finally:
         if seat is not None:
             seat.release()
@@ -62,7 +73,30 @@ def _access(settings: Settings, config: Path) -> tuple[Mqtt, Lock | None]:
     raise Failure(t("{count} people listen already", count=len(told["accounts"])), NOT_RUNNING)
 
 
-async def _follow(settings: Settings, access: Mqtt, topic: str, count: int, as_json: bool) -> None:
+class _Record:
+    """The file that messages are appended to, line by line, if there is one."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._file: TextIO | None = None
+
+    def __enter__(self) -> _Record:
+        try:
+            self._file = self._path.open("a", encoding="utf-8") if self._path else None
+        except OSError as error:
+            raise Failure(f"{self._path}: {error.strerror}") from None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def add(self, line: str) -> None:
+        if self._file is not None:
+            print(line, file=self._file, flush=True)
+
+
+async def _follow(settings: Settings, access: Mqtt, topic: str, count: int, as_json: bool, kept: _Record) -> None:
     from controller.adapters.clock import SystemClock
     from controller.adapters.keys import load_or_create
     from controller.adapters.mqtt import MqttBus
@@ -83,7 +117,9 @@ async def _follow(settings: Settings, access: Mqtt, topic: str, count: int, as_j
                 if isinstance(event, BusDown):
                     base.complain(t("no connection: {reason}", reason=event.reason))
                 if isinstance(event, Received):
-                    print(reader.line(event, clock.now(), as_json), flush=True)
+                    now = clock.now()
+                    kept.add(reader.line(event, now, as_json=True))
+                    print(reader.line(event, now, as_json), flush=True)
                     seen += 1
                     if seen == count:
                         return

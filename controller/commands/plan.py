@@ -49,6 +49,16 @@ DiffOption = Annotated[
 ]
 
 
+ReplayOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--replay",
+        metavar="FILE",
+        help=t("Instead, what the rules would have said of a record of loa listen --record."),
+    ),
+]
+
+
 @dataclass(frozen=True)
 class Rendering:
     """What listening to all audio gave. Lines carry the place of the broadcast."""
@@ -58,11 +68,21 @@ class Rendering:
     warnings: tuple[str, ...]
 
 
-def check(folder: FolderArgument = None, config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
+def check(
+    folder: FolderArgument = None,
+    recorded: ReplayOption = None,
+    config: ConfigOption = CONFIG,
+    as_json: JsonOption = False,
+) -> None:
     from controller.domain import acceptance
 
     config = folder or config
     settings = base.load_settings(config)
+    if recorded is not None:
+        from controller.commands.replay import replay
+
+        replay(recorded, settings, as_json)
+        return
     rendering = render(settings)
     problems = [*rendering.refused, *acceptance.refused(rendering.ready, settings, datetime.now(UTC))]
     found = {"problems": problems, "warnings": [*settings.warnings, *rendering.warnings]}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import typer
 
-from controller.commands import base
+from controller.commands import base, commission
 from controller.commands.base import CONFIG, ConfigOption, JsonOption
 from controller.commands.changes import summary
 from controller.commands.words import pick, t
@@ -59,8 +60,15 @@ def _not_ready(each: Any, zone: ZoneInfo) -> str:
     return f"{base.local(each['start'], zone)}  {_plain(each['title'])}: {_plain(', '.join((*named, *more)))}"
 
 
-def nodes(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
+def nodes(
+    node: Annotated[str, typer.Argument(metavar="[NODE]", help=t("One node in full; all of them, if not given."))] = "",
+    config: ConfigOption = CONFIG,
+    as_json: JsonOption = False,
+) -> None:
     found = base.controller(config)
+    if node:
+        base.show(found.get(f"nodes/{node}"), as_json, lambda data: _print_node(data, found.zone))
+        return
     base.show(found.get("nodes"), as_json, lambda data: _print_nodes(data, found.zone))
 
 
@@ -73,6 +81,62 @@ def _print_nodes(data: Any, zone: ZoneInfo) -> None:
         for node in commune["nodes"]:
             grid.add_row(*_node_cells(node, zone))
     base.console().print(grid)
+
+
+def _print_node(data: Any, zone: ZoneInfo) -> None:
+    out = base.console()
+    _, name, state, heard, doing = _node_cells(data, zone)
+    out.print(f"[bold]{data['id']}[/bold]  {name}  {state}  {heard}  {doing}")
+    _print_unmeasured(data["unmeasured"])
+    out.print()
+    commission.print_history(data, zone)
+    if data["selftests"]:
+        _print_tests(data["selftests"], zone)
+
+
+def _print_unmeasured(rules: Any) -> None:
+    if not rules:
+        return
+    needs = {
+        "commissioning": t("needs: loa commission"),
+        "selftest": t("needs a self-test that measures it"),
+        "sensor": t("this node does not measure it"),
+    }
+    grid = base.table(t("not measured"), t("missing"), "")
+    for rule in rules:
+        missing = ", ".join(pick(each["name"]) for each in rule["missing"])
+        grid.add_row(pick(rule["title"]), missing, needs[rule["needs"]])
+    base.console().print(grid)
+
+
+def _print_tests(tests: Any, zone: ZoneInfo) -> None:
+    """The last self-tests, oldest first, and how each metric went."""
+    grid = base.table(t("self-tests"), t("last"), t("lowest"), t("highest"), t("trend"))
+    for name, values in _trends(tests).items():
+        read = [each["value"] for each in values]
+        last, low, high = pick(values[-1]["text"]), f"{min(read):g}", f"{max(read):g}"
+        grid.add_row(name, last, low, high, sparkline(read))
+    out = base.console()
+    out.print(grid)
+    for test in tests[:5]:
+        failed = ", ".join(pick(part["name"]) for part in test["parts"] if part["result"] == "failed")
+        said = f"[green]{t('passed')}[/green]" if test["passed"] else f"[red]{t('not passed')}[/red] {failed}"
+        out.print(f"{base.local(test['at'], zone)}  {said}".rstrip())
+
+
+def _trends(tests: Any) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for test in reversed(tests):
+        for each in test["results"]:
+            if not isinstance(each["value"], bool | str) and "_base_" not in each["metric"]:
+                found.setdefault(pick(each["name"]), []).append(each)
+    return found
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """A line of blocks, lowest to highest; flat values stand in the middle."""
+    low, span = min(values), max(values) - min(values)
+    return "".join("▁▂▃▄▅▆▇█"[round((value - low) / span * 7) if span else 3] for value in values)
 
 
 def _node_cells(node: Any, zone: ZoneInfo) -> tuple[str, ...]:
@@ -132,7 +196,4 @@ def coloured(kind: str, text: str) -> str:
     return f"[{colour}]{text}[/{colour}]" if colour else text
 
 
-def _plain(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
+_plain = base.escaped

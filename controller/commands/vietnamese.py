@@ -284,6 +284,62 @@ CATALOGUE: Mapping[str, str] = {
     "{node}: self-test ordered; its result comes as a journal entry.": (
         "{node}: đã ra lệnh tự kiểm tra; kết quả sẽ có trong nhật ký cụm loa."
     ),
+    "Take the newest self-test; order none.": "Lấy lần tự kiểm tra mới nhất, không ra lệnh kiểm tra mới.",
+    "Ask nothing; refuse what is outside the range.": "Không hỏi lại; từ chối nếu có số đo ngoài khoảng cho phép.",
+    "Only show the commissionings so far.": "Chỉ xem các lần nghiệm thu trước đây.",
+    "Take what a node measures now as its baseline, after showing it.": (
+        "Nghiệm thu: lấy số đo hiện tại của cụm loa làm mốc, sau khi cho xem."
+    ),
+    "One node in full; all of them, if not given.": "Xem đầy đủ một cụm loa; không ghi thì xem tất cả.",
+    "{node}: no self-test that measured anything with a baseline": (
+        "{node}: chưa có lần tự kiểm tra nào đo được giá trị cần làm mốc"
+    ),
+    "{node}: commissioned. Its rules compare with these values from now on.": (
+        "{node}: đã nghiệm thu. Từ nay các quy tắc so sánh với những số đo này."
+    ),
+    "outside the expected range: {metrics}; nothing was written": ("ngoài khoảng cho phép: {metrics}; chưa ghi gì"),
+    "Outside the expected range. Take these values all the same?": "Có số đo ngoài khoảng cho phép. Vẫn lấy làm mốc?",
+    "Take these values?": "Lấy những số đo này làm mốc?",
+    "nothing was written": "chưa ghi gì",
+    "{node}: no result of the self-test within {seconds} s": (
+        "{node}: không có kết quả tự kiểm tra trong {seconds} giây"
+    ),
+    "Self-test of {time}": "Tự kiểm tra lúc {time}",
+    "measured": "đại lượng",
+    "value": "số đo",
+    "values": "số đo",
+    "expected": "khoảng cho phép",
+    "so far": "mốc cũ",
+    "when": "lúc",
+    "who": "người thực hiện",
+    "note": "ghi chú",
+    "{node}: never commissioned; start with: loa commission {node}": (
+        "{node}: chưa nghiệm thu; hãy chạy: loa commission {node}"
+    ),
+    "needs: loa commission": "cần: loa commission",
+    "needs a self-test that measures it": "cần một lần tự kiểm tra đo được giá trị này",
+    "this node does not measure it": "cụm loa này không đo giá trị này",
+    "not measured": "chưa đo được",
+    "missing": "thiếu",
+    "self-tests": "tự kiểm tra",
+    "last": "gần nhất",
+    "lowest": "thấp nhất",
+    "highest": "cao nhất",
+    "trend": "diễn biến",
+    "passed": "đạt",
+    "not passed": "không đạt",
+    "Instead, what the rules would have said of a record of loa listen --record.": (
+        "Thay vào đó, cho biết các quy tắc sẽ báo gì với tệp ghi bằng loa listen --record."
+    ),
+    "Also append every message to FILE, for loa check --replay.": (
+        "Đồng thời ghi thêm mọi bản tin vào FILE, dùng cho loa check --replay."
+    ),
+    "raised": "phát lỗi",
+    "worse": "nặng hơn",
+    "cleared": "hết lỗi",
+    "{messages} messages of {nodes} nodes: {raised} faults raised, {open} still there, {broken} broken lines": (
+        "{messages} bản tin của {nodes} cụm loa: phát {raised} lỗi, còn {open} lỗi; {broken} dòng hỏng."
+    ),
     "written: {path}": "đã ghi: {path}",
     "Every node is enrolled already.": "Mọi cụm loa đều đã được cấp tài khoản.",
     "Bring the file to the node and delete it here: whoever has it can speak as that node.": (

@@ -18,7 +18,7 @@ class NodeHealth:
     """One node. Times are monotonic seconds. Methods that take something in say whether anything changed
     that somebody should hear of: liveness, a confirmed fault."""
 
-    __slots__ = ("boots", "firmware", "held", "measured", "node", "playing", "pulse", "tested", "watches")
+    __slots__ = ("baseline", "boots", "firmware", "held", "measured", "node", "playing", "pulse", "tested", "watches")
 
     def __init__(self, node: str, checks: Mapping[str, Check], patience: Patience, mono: float) -> None:
         self.node = node
@@ -28,6 +28,8 @@ class NodeHealth:
         """The last heartbeat's metrics, with the controller's own (see FaultRule)."""
         self.tested: Measured = NO_METRICS
         """The last self-test's."""
+        self.baseline: Mapping[str, Value] = {}
+        """What was measured when it was commissioned, by the names that rules use."""
         self.playing = ""
         self.held = (0, 0)
         self.firmware = ""
@@ -47,8 +49,23 @@ class NodeHealth:
         while self.boots and mono - self.boots[0] > DAY_S:
             self.boots = self.boots[1:]
         metrics["boots_24h"] = len(self.boots)
+        metrics |= self.baseline  # over what the node itself claims to remember
         self.measured = metrics
         return self.watches.measure(metrics, mono, at)
+
+    def test(self, results: Measured, at: datetime, mono: float) -> bool:
+        """A self-test's results. `at` is the node's clock."""
+        self.tested = {**results, **self.baseline}
+        return self.watches.measure({**self.measured, **self.tested}, mono, at)
+
+    def commission(self, baseline: Mapping[str, Value]) -> None:
+        """Compare with these from the next measurement on."""
+        self.baseline = baseline
+        self.measured, self.tested = {**self.measured, **baseline}, {**self.tested, **baseline}
+
+    def unmeasured(self) -> dict[str, tuple[str, ...]]:
+        """Rules that nothing can be said of, by code, with the metrics that they would need."""
+        return self.watches.unmeasured({**self.tested, **self.measured})
 
     @property
     def metrics(self) -> dict[str, Value]:

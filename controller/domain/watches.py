@@ -25,6 +25,7 @@ from controller.domain.faults import (
     worse,
 )
 from controller.domain.liveness import NEVER
+from controller.domain.metrics import missing
 
 Measured = Mapping[str, Value | None]
 
@@ -144,6 +145,17 @@ class Watches:
     def check(self, code: str) -> Check | None:
         """The rule of this code, if the node has it."""
         return self._checks.get(code)
+
+    def unmeasured(self, metrics: Measured) -> dict[str, tuple[str, ...]]:
+        """Codes of the rules of which these metrics say neither yes nor no, with what is missing to say it."""
+        unknown = (
+            check for check in self._checks.values() if check.raises is not None and check.raises(metrics) is None
+        )
+        return {
+            check.rule.code: missing(parse(check.rule.raise_when).names, metrics)
+            for check in unknown
+            if check.rule.code not in self.bad and check.rule.code not in self._reports
+        }
 
     # --- what comes in --------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ import structlog
 from controller.domain import casebook
 from controller.domain.casebook import Case, Key, Now, Outcome
 from controller.domain.centre import CentreCondition, rule_of
+from controller.domain.commissioning import Baseline, as_metrics
 from controller.domain.correlation import NODE
 from controller.domain.escalation import messages_for
 from controller.domain.faults import FaultState, Severity, Value
@@ -26,6 +27,7 @@ from controller.domain.workorders import Step, taken
 from controller.ports import AuditRow, Clock, FaultRow, Store, StoreError, Tx
 from controller.services import healthmemory as memory
 from controller.services.changes import Changes
+from controller.services.commissioning import commission
 from controller.services.deadlines import Deadlines
 from controller.services.healthbook import PlanMessages, keep_work, settle, work_order_of
 from controller.services.healthmemory import NodeView
@@ -105,9 +107,11 @@ class Monitoring:
     async def start(self) -> None:
         """Remember what was known before. Sends nothing and judges nothing."""
         now = self._now()
-        rows, faults, incidents = await self._store.transact(
-            lambda tx: (tx.nodes(), tx.faults(), tx.incidents(now.wall - RELAPSE) + tx.open_incidents())
+        rows, faults, incidents, baselines = await self._store.transact(
+            lambda tx: (tx.nodes(), tx.faults(), tx.incidents(now.wall - RELAPSE) + tx.open_incidents(), tx.baselines())
         )
+        for node in {one.node for one in baselines}:
+            self._nodes.commission(node, as_metrics(one for one in baselines if one.node == node))
         for row in rows.values():
             if health := self._nodes.get(row.node):
                 memory.restore_node(health, row, now)
@@ -203,6 +207,20 @@ class Monitoring:
             self._orders.put_nowait((incident.subject, "selftest", {}))
             await self._settle_if(True)
         return incident
+
+    async def commission(self, node: str, test: int, by: str, note: str = "") -> Baseline:
+        """What self-test `test` of `node` measured is its baseline from now on. KeyError: there is no such test;
+        ValueError: it measured nothing that has a baseline."""
+        now, settings = self._now(), self._settings
+
+        def write(tx: Tx) -> tuple[Baseline, dict[str, float]]:
+            made = commission(tx, settings, node, test, by=by, note=note, now=now.wall)
+            return made, as_metrics(tx.baselines(node))
+
+        made, baseline = await self._store.transact(write)
+        self._nodes.commission(node, baseline)
+        self._changes.notify("nodes")
+        return made
 
     async def _by_person(self, id: int, by: str, step: Step, note: str, also: Also | None) -> Incident:
         what, act = _BY_PERSON[step]
@@ -343,6 +361,11 @@ class Monitoring:
         """Every configured node as it is now."""
         now = self._now()
         return {health.node: memory.view(health, now) for health in self._nodes}
+
+    def unmeasured(self, node: str) -> Mapping[str, tuple[str, ...]]:
+        """Rules of which nothing can be said on `node`, with the metrics that they would need."""
+        health = self._nodes.get(node)
+        return health.unmeasured() if health else {}
 
     def _now(self) -> Now:
         return Now(self._clock.now(), self._clock.monotonic())

@@ -189,11 +189,15 @@ class Nodes:
         return self._note(health, changed)
 
     def _selftest(self, health: NodeHealth, entry: JournalEntry, mono: float) -> bool:
-        health.tested = dict(entry.results or {})
-        changed = health.watches.measure({**health.measured, **health.tested}, mono, entry.at)
+        changed = health.test(dict(entry.results or {}), entry.at, mono)
         parts = {part: said == "passed" for part, said in (entry.parts or {}).items()}
         passed = Passed(parts, whole=entry.result == "passed")
         return changed | health.watches.passed_selftest(passed, health.tested, mono, entry.at)
+
+    def commission(self, node: str, baseline: Mapping[str, Value]) -> None:
+        """Compare this node's measurements with these."""
+        if health := self._nodes.get(node):
+            health.commission(baseline)
 
     def set_repaired(self, node: str, code: str, repaired: bool) -> bool:
         """A person's word that a fault is mended, or that the word was not true."""

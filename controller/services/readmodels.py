@@ -13,11 +13,12 @@ from typing import Any
 from broadcasts.model import Node
 from controller.domain import wording
 from controller.domain.asrun import Heard, progress, verdict
+from controller.domain.commissioning import Baseline, Compared, Selftest
 from controller.domain.delivery import TAKEN_BACK, Delivery, DeliveryEvent, DeliveryState, OccurrenceRow
 from controller.domain.escalation import OutboxRow, OutboxState
 from controller.domain.faults import FaultRule, Severity, Text, Value
 from controller.domain.incidents import Incident, IncidentEvent
-from controller.domain.metrics import METRICS, UNITS_VI, Metric
+from controller.domain.metrics import METRICS, UNITS_VI, Metric, baselines
 from controller.domain.notready import told
 from controller.domain.preflight import Finding, PreflightRow, by_node
 from controller.domain.site import Settings
@@ -106,6 +107,54 @@ def fault(row: FaultRow, rule: FaultRule | None, metrics: Mapping[str, Metric] =
         "state": row.state,
         "since": iso(row.since),
         "evidence": evidence(row.evidence, metrics),
+    }
+
+
+def unmeasured(rule: FaultRule, names: Collection[str], metrics: Mapping[str, Metric]) -> Plain:
+    """A rule that nothing can be said of, and what it would take: `commissioning`, a `selftest`, or a `sensor`."""
+    bases = set(baselines(metrics).values())
+    tested = {name for name in names if name in metrics and metrics[name].baseline}
+    needs = "selftest" if tested else "commissioning" if bases & set(names) else "sensor"
+    return {
+        "code": rule.code,
+        "title": text(title(rule, rule.code)),
+        "needs": needs,
+        "missing": [_named_metric(name, metrics) for name in names],
+    }
+
+
+def _named_metric(name: str, metrics: Mapping[str, Metric]) -> Plain:
+    return {"metric": name, "name": text(labels.named({name: labels.measured(name, metrics).label}, name))}
+
+
+def selftest(row: Selftest, metrics: Mapping[str, Metric]) -> Plain:
+    """One self-test with what each part and each metric came to."""
+    return {
+        "id": row.id,
+        "at": iso(row.at),
+        "passed": row.passed,
+        "ordered": row.ordered,
+        "parts": [
+            {"part": part, "name": text(labels.named(labels.COMPONENT, part)), "result": said}
+            for part, said in row.parts.items()
+        ],
+        "results": evidence({name: value for name, value in row.results.items() if value is not None}, metrics),
+    }
+
+
+def commissioned(row: Baseline, metrics: Mapping[str, Metric]) -> Plain:
+    """One commissioning: by whom, and what was measured then."""
+    values = evidence(row.values, metrics)
+    return {"id": row.id, "at": iso(row.at), "by": row.by, "note": row.note, "test": row.test, "values": values}
+
+
+def compared(each: Compared, metrics: Mapping[str, Metric]) -> Plain:
+    """One value that commissioning would write down, beside what its model should measure and what was before."""
+    return {
+        **_measured(each.metric, each.value, metrics),
+        "expected": list(each.expected) if each.expected else None,
+        "before": each.before,
+        "fits": each.fits,
     }
 
 

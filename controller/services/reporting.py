@@ -29,6 +29,7 @@ from controller.domain.workorders import WorkOrder, is_overdue
 from controller.ports import Clock, Desired, FaultRow, NodeRow, Store, Tx
 from controller.services import changelog, emergencyreport, story
 from controller.services import readmodels as shape
+from controller.services.commissioning import compared
 from controller.services.leadership import leader_of
 from controller.services.links import Ticket, standing
 from controller.services.readmodels import Plain
@@ -86,6 +87,8 @@ class Live(Protocol):
 
     def view(self) -> Mapping[str, LiveNode]: ...
 
+    def unmeasured(self, node: str) -> Mapping[str, tuple[str, ...]]: ...
+
 
 class Planning(Protocol):
     """The running scheduling service."""
@@ -136,6 +139,14 @@ class Reporting:
     async def nodes(self) -> Plain:
         """Every commune with its nodes: state, faults, what each plays, when it was last heard of."""
         return await self._read(lambda reader: reader.nodes())
+
+    async def node(self, id: str) -> Plain:
+        """One node in full: also what cannot be judged there, its self-tests and its commissionings, newest first.
+        KeyError: there is no such node."""
+        if id not in self._settings.nodes:
+            raise KeyError(f"unknown node '{id}'")
+        unmeasured = self._monitoring.unmeasured(id) if self._monitoring else {}
+        return await self._read(lambda reader: reader.node(id, unmeasured))
 
     async def incidents(self, all: bool = False) -> Plain:
         """Open incidents, worst first; with `all` those of the last 30 days too, newest first."""
@@ -293,6 +304,26 @@ class _Reader:
         sounding = [each for each in self._tx.sounding() if each.state is DeliveryState.SOUNDING]
         rows = {id: self._tx.occurrence(id) for id in {each.occurrence for each in sounding}}
         return {each.node: _played(each, rows[each.occurrence]) for each in sounding}
+
+    def node(self, id: str, unmeasured: Mapping[str, tuple[str, ...]]) -> Plain:
+        node, tests = self._settings.nodes[id], self._tx.selftests(id)
+        known = _Known(
+            states={id: {**_stored(self._tx.nodes().get(id)), **self._live.get(id, {})}},
+            faults=_grouped(self._confirmed(), lambda row: row.node),
+            playing=self._playing(),
+            wanted={one.node: one for one in [self._tx.desired_of(id)] if one},
+        )
+        metrics, rules = self._settings.metrics, self._rules
+        return {
+            "now": shape.iso(self._now),
+            **self._node(node, known),
+            "unmeasured": [shape.unmeasured(rules[code], names, metrics) for code, names in unmeasured.items()],
+            "selftests": [shape.selftest(test, metrics) for test in tests],
+            "commissioning": [
+                shape.compared(each, metrics) for test in tests[:1] for each in compared(self._tx, self._settings, test)
+            ],
+            "commissioned": [shape.commissioned(one, metrics) for one in reversed(self._tx.baselines(id))],
+        }
 
     def _commune(self, zone: Zone, known: _Known) -> Plain:
         nodes = [self._node(self._settings.nodes[id], known) for id in zone.nodes]

@@ -342,6 +342,7 @@ class Scheduling:
         dropped = await asyncio.to_thread(self._library.collect, self.needed_assets())
         await self._prune(lambda tx, before: tx.prune_journal(before), JOURNAL_KEPT)
         await self._prune(lambda tx, before: tx.prune_ledger(before), LEDGER_KEPT)
+        await self._prune(lambda tx, before: tx.prune_selftests(before), LEDGER_KEPT)
         await self._prune(lambda tx, before: tx.prune_emergencies(before), LEDGER_KEPT)
         log.info("cleaned", assets_dropped=dropped)
 

@@ -70,6 +70,11 @@ class Remark(Order):
     note: Annotated[str, Field(max_length=MAX_NOTE)] = ""
 
 
+class Commissioning(Order):
+    test: Annotated[int, Field(ge=1, le=2**53)]
+    note: Annotated[str, Field(max_length=1000)] = ""
+
+
 class Assignment(Order):
     to: Name
 
@@ -96,6 +101,10 @@ def _reading(app: Controller, live: Live) -> APIRouter:
     @routes.get("/nodes")
     async def nodes() -> Plain:
         return await app.reporting.nodes()
+
+    @routes.get("/nodes/{id}")
+    async def node(id: str) -> Plain:
+        return await _found(app.reporting.node(id))
 
     @routes.get("/incidents")
     async def incidents(all: bool = False) -> Plain:
@@ -190,6 +199,11 @@ def _ordering(app: Controller, token: str) -> APIRouter:
         if reason := await app.dispatch.order(id, "selftest"):
             raise Refusal(503, reason)
         return {"ok": True, "node": id}
+
+    @routes.post("/nodes/{id}/commission")
+    async def commission(id: str, order: Commissioning) -> Plain:
+        made = await _changed(app.monitoring.commission(id, order.test, order.by, order.note))
+        return {"ok": True, "node": id, "id": made.id, "values": dict(made.values)}
 
     @routes.post("/reload")
     async def reload() -> Plain:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
+from controller.domain.commissioning import Baseline
 from controller.domain.site import Settings
 from controller.domain.workorders import Step
 from controller.ports import Bus, Clock, Library, Store
@@ -72,6 +73,12 @@ class Workshop(Protocol):
     def photo(self, id: int, sha256: str) -> Awaitable[tuple[str, bytes] | None]: ...
 
 
+class Monitoring(Protocol):
+    """KeyError: no such self-test. ValueError: it measured nothing that has a baseline."""
+
+    def commission(self, node: str, test: int, by: str, note: str) -> Awaitable[Baseline]: ...
+
+
 class Intake(Protocol):
     @property
     def counters(self) -> Mapping[str, int]: ...
@@ -118,6 +125,9 @@ class Controller(Protocol):
 
     @property
     def workshop(self) -> Workshop: ...
+
+    @property
+    def monitoring(self) -> Monitoring: ...
 
     @property
     def intake(self) -> Intake: ...

@@ -33,7 +33,7 @@ from controller.domain.preflight import Finding
 from controller.domain.workorders import OrderState
 from controller.wire.messages import JournalEntry
 
-HEAD = "r0005"
+HEAD = "r0006"
 """The revision that these tables are. Kept here so that an up-to-date database is opened without Alembic."""
 
 metadata = MetaData(
@@ -293,6 +293,32 @@ faults = Table(
     _must("evidence", _METRICS),
     _must("passed_selftest", Boolean),
     _must("latched", Boolean),
+)
+
+selftests = Table(
+    "selftests",
+    metadata,
+    _number(),
+    _must("node", Words),
+    _must("at", Utc, index=True),
+    _must("passed", Boolean),
+    _must("results", _METRICS),
+    _must("parts", Json(dict[str, str])),
+    _must("ordered", Words),
+    Index(None, "node", "at"),
+)
+
+baselines = Table(
+    "baselines",
+    metadata,
+    _number(),
+    _must("node", Words),
+    _must("at", Utc),
+    _must("by", Words),
+    _must("note", Words),
+    _must("test", Whole),
+    _must("values", Json(dict[str, float])),
+    Index(None, "node", "at"),
 )
 
 # --- incidents ----------------------------------------------------------------------------------------------

@@ -11,7 +11,10 @@ from controller.adapters.store.tx_ledger import LedgerTx
 from controller.adapters.store.tx_nodes import NodesTx
 from controller.adapters.store.tx_outbox import OutboxTx
 from controller.adapters.store.tx_people import PeopleTx
+from controller.adapters.store.tx_selftests import SelftestsTx
 
 
-class SqlTx(ControllerTx, DesiredTx, LedgerTx, JournalTx, EmergenciesTx, NodesTx, IncidentsTx, OutboxTx, PeopleTx):
+class SqlTx(
+    ControllerTx, DesiredTx, LedgerTx, JournalTx, EmergenciesTx, NodesTx, SelftestsTx, IncidentsTx, OutboxTx, PeopleTx
+):
     """ports.Tx over one SQLAlchemy connection that has begun a transaction."""
