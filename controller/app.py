@@ -14,16 +14,19 @@ from pathlib import Path
 import structlog
 
 from controller.adapters.photos import PhotoShelf
-from controller.domain.escalation import messages_for
+from controller.domain import canary
+from controller.domain.escalation import Channel, messages_for
 from controller.domain.site import Settings
-from controller.ports import Bus, Clock, ConfigRefused, Library, Notifier, Store, StoreError, Timer, Tx
+from controller.ports import Beacon, Bus, Clock, ConfigRefused, Host, Library, Notifier, Store, StoreError, Timer, Tx
 from controller.services.alerting import Alerting
+from controller.services.canary import Canary
 from controller.services.changes import Changes
 from controller.services.commissioning import record_selftests
 from controller.services.dispatch import Dispatch
 from controller.services.emergencies import Emergencies, record_answers
 from controller.services.intake import Intake
 from controller.services.ledger import Ledger
+from controller.services.lifesign import LifeSign
 from controller.services.links import Links
 from controller.services.monitoring import Monitoring
 from controller.services.orders import Orders
@@ -31,6 +34,7 @@ from controller.services.preflight import Preflight
 from controller.services.reporting import Reporting
 from controller.services.scheduling import Scheduling
 from controller.services.sounds import Sounds
+from controller.services.watching import Watching
 from controller.services.workshop import Workshop
 from controller.wire.messages import JournalEntry
 from controller.wire.signing import SigningKey
@@ -42,6 +46,14 @@ LINKS = b"loa links"
 
 PHOTOS_FOLDER = "photos"
 """Within the data folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loopback:
+    """Where this controller receives the canary's webhooks itself, and the key of their signature."""
+
+    url: str
+    secret: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +77,8 @@ class App:
     links: Links
     reporting: Reporting
     intake: Intake
+    watching: Watching
+    loopback: Loopback | None
     edits: Callable[[], AsyncIterator[None]] | None
 
     @property
@@ -86,6 +100,7 @@ class App:
             tasks.create_task(self._take_in(), name="intake")
             tasks.create_task(self.monitoring.run(), name="monitoring")
             tasks.create_task(self.alerting.run(), name="alerting")
+            tasks.create_task(self.watching.run(), name="watching")
             tasks.create_task(self.scheduling.start(), name="first plan")
             if self.edits is not None:
                 tasks.create_task(self._take_edits(self.edits), name="configuration")
@@ -131,9 +146,13 @@ def build(
     load: Callable[[], Settings],
     edits: Callable[[], AsyncIterator[None]] | None = None,
     name: str = "",
+    host: Host | None = None,
+    beacon: Beacon | None = None,
+    loopback: Loopback | None = None,
 ) -> App:
     """Wire the controller. `load` reads the configuration anew (ConfigRefused), `edits` tells when to. `name` is what
-    it calls itself at the broker; the site's id, if empty."""
+    it calls itself at the broker; the site's id, if empty. `host`, `beacon` and `loopback` (where the canary's messages
+    come in) are needed to watch the controller itself; without one, that is not watched."""
     changes = Changes()
     sounds = Sounds(library)
     dispatch = Dispatch(settings, store=store, bus=bus, clock=clock, key=key, sounds=sounds.on_nodes, name=name)
@@ -152,14 +171,16 @@ def build(
         epoch=lambda: dispatch.epoch,
         changes=changes,
     )
-    alerting = Alerting(settings, store=store, clock=clock, notifiers=notifiers, changes=changes)
     links = Links(key.secret(LINKS))
+    channel = Channel("webhook", loopback.url, loopback.secret) if loopback else None
+    also = (canary.receiver(channel),) if channel else ()
+    alerting = Alerting(settings, store=store, clock=clock, notifiers=notifiers, changes=changes, also=also)
     monitoring = Monitoring(
         settings,
         store=store,
         clock=clock,
         order=dispatch.order,
-        plan_messages=links.linking(messages_for),
+        plan_messages=canary.told_to(channel, links.linking(messages_for)),
         changes=changes,
         on_outbox=alerting.wake,
     )
@@ -184,6 +205,26 @@ def build(
         changes=changes,
         on_outbox=alerting.wake,
     )
+    watching = Watching(
+        settings,
+        clock=clock,
+        store=store,
+        bus=bus,
+        timer=timer,
+        monitoring=monitoring,
+        canary=Canary(
+            settings,
+            clock=clock,
+            store=store,
+            bus=bus,
+            complain=monitoring.centre,
+            came_in=lambda: monitoring.canary_run,
+            receives=loopback is not None,
+        ),
+        life_sign=LifeSign(settings, clock=clock, store=store, on_outbox=alerting.wake),
+        host=host,
+        beacon=beacon,
+    )
     told = [
         dispatch.reload,
         monitoring.reload,
@@ -192,6 +233,7 @@ def build(
         intake.reload,
         emergencies.reload,
         preflight.reload,
+        watching.reload,
     ]
     scheduling = Scheduling(
         settings,
@@ -228,5 +270,7 @@ def build(
         links=links,
         reporting=reporting,
         intake=intake,
+        watching=watching,
+        loopback=loopback,
         edits=edits,
     )

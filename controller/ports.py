@@ -24,6 +24,7 @@ from controller.domain.hush import Hush
 from controller.domain.incidents import Incident, IncidentEvent
 from controller.domain.lease import Lease
 from controller.domain.preflight import PreflightRow
+from controller.domain.watching import Space
 from controller.domain.workorders import WorkOrder, WorkOrderEvent, WorkPhoto
 from controller.wire.messages import JournalEntry
 
@@ -446,11 +447,14 @@ class Tx(Protocol):
 
     def incident(self, id: int) -> Incident | None: ...
 
-    def open_incidents(self) -> list[Incident]:
-        """Not closed, by id."""
+    def open_incidents(self, *, canary: bool = False) -> list[Incident]:
+        """Not closed, by id; the canary's (domain/canary.py) only if asked for."""
 
-    def incidents(self, since: datetime) -> list[Incident]:
-        """Opened or changed since, newest first."""
+    def incidents(self, since: datetime, *, canary: bool = False) -> list[Incident]:
+        """Opened or changed since, newest first; the canary's only if asked for."""
+
+    def prune_canaries(self) -> None:
+        """Forget what canaries left: their histories and messages, and all but the newest of their incidents."""
 
     def put_incident_event(self, event: IncidentEvent) -> None:
         """Append."""
@@ -543,6 +547,16 @@ class Tx(Protocol):
     def attempts(self, outbox: int) -> list[AttemptRow]:
         """Tries of one outbox row, by n."""
 
+    def outbox_states(self) -> dict[OutboxState, int]:
+        """How many rows are in each state; those in none are left out."""
+
+    def oldest_due(self, now: datetime) -> datetime | None:
+        """Since when the oldest row that could be sent at `now` has been due; None if nothing is."""
+
+    def damage(self) -> str:
+        """What the database itself finds wrong with its files, in one line; "" for nothing, or where it cannot tell.
+        It reads everything: slow."""
+
     def outbox_channels(self) -> list[str]:
         """Channels that have unfinished rows."""
 
@@ -614,6 +628,26 @@ class Photos(Protocol):
         """Keep `content` durably; its SHA-256 in hex."""
 
     async def get(self, sha256: str) -> bytes | None: ...
+
+
+# --- the machine, and beyond ---------------------------------------------------------------------------------
+
+
+class Host(Protocol):
+    """What the machine says of itself."""
+
+    def space(self) -> Space | None:
+        """Of the disk that holds the data folder; None if it cannot be asked. May take as long as a disk."""
+
+    def synced(self) -> bool | None:
+        """Whether the clock is synchronised; None where the system does not say."""
+
+
+class Beacon(Protocol):
+    """The dead-man URL."""
+
+    async def ping(self, url: str) -> str:
+        """Empty when it was answered; otherwise the reason."""
 
 
 # --- audio --------------------------------------------------------------------------------------------------

@@ -19,9 +19,11 @@ import structlog
 from broadcasts.studio.library import Studio
 from broadcasts.studio.targets import Targets
 from controller.adapters import keys
+from controller.adapters.beacon import HttpBeacon
 from controller.adapters.broker import CONTROLLER, READERS, Broker
 from controller.adapters.clock import SystemClock, uptime
 from controller.adapters.credentials import hash_password, random_password
+from controller.adapters.host import Host
 from controller.adapters.mqtt import MqttBus, Will
 from controller.adapters.notify.apprise import AppriseNotifier
 from controller.adapters.notify.smtp import SmtpNotifier
@@ -30,12 +32,13 @@ from controller.adapters.process import Lock
 from controller.adapters.store.sql import SqlStore
 from controller.adapters.timer import ApsTimer
 from controller.adapters.watch import edits
-from controller.app import App, build
+from controller.app import App, Loopback, build
 from controller.domain.site import Mqtt, Settings
 from controller.ports import BusEvent, ConfigRefused, Notifier, Store
 from controller.services.leadership import Candidate, Deposed, FencedStore, Leadership
 from controller.services.reporting import Reporting
 from controller.settings import ConfigError, load
+from controller.web.api import CANARY_PATH
 from controller.web.guard import Refusal
 from controller.web.live import EVERYTHING
 from controller.web.server import listen, serve_on, url_of
@@ -311,6 +314,9 @@ class _Controller:
             load=self._load,
             edits=edits(folder),
             name=self._name,
+            host=Host(settings.site.data),
+            beacon=HttpBeacon(),
+            loopback=Loopback(self._post.page + CANARY_PATH, secrets.token_urlsafe(24)),
         )
 
     def _standby(self) -> App:
@@ -419,6 +425,11 @@ class _Post:
         finally:
             with suppress(FileNotFoundError):
                 path.unlink()
+
+    @property
+    def page(self) -> str:
+        """The page's address, from this machine."""
+        return str(self._told["url"])
 
     def write(self, **more: Any) -> None:
         keys.write_private(self._path, msgspec.json.encode({**self._told, **more}))

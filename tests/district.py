@@ -26,12 +26,15 @@ from controller.domain.liveness import Liveness
 from controller.domain.site import Settings, Site
 from controller.domain.workorders import Step, taken
 from controller.ports import ConfigRefused, Credential, FaultRow, NodeRow, Tx
+from controller.services.canary import Canary
 from controller.services.changes import Changes
 from controller.services.healthbook import keep_work, work_order_of
+from controller.services.lifesign import LifeSign
 from controller.services.links import Links
 from controller.services.reporting import Reporting
+from controller.services.watching import Watching
 from controller.services.workshop import Workshop
-from tests.fakes import FakeBus, FakeClock
+from tests.fakes import FakeBus, FakeClock, FakeTimer
 
 HANOI = ZoneInfo("Asia/Ho_Chi_Minh")
 
@@ -248,6 +251,35 @@ class Shelf:
         raise AssertionError("the web room deletes nothing")
 
 
+def watching(district: District) -> Watching:
+    """What watches the controller; it does not run."""
+    shared: Any = {"clock": district.clock, "store": district.store}
+    unheard = Mute()
+    canary = Canary(
+        district.settings,
+        **shared,
+        bus=district.bus,
+        complain=unheard.centre,
+        came_in=str,
+        receives=False,
+    )
+    return Watching(
+        district.settings,
+        **shared,
+        bus=district.bus,
+        timer=FakeTimer(district.clock),
+        monitoring=unheard,
+        canary=canary,
+        life_sign=LifeSign(district.settings, **shared, on_outbox=lambda: None),
+    )
+
+
+class Mute:
+    """Whoever is told of the centre's faults, and says nothing."""
+
+    def centre(self, *told: Any) -> None: ...
+
+
 class District:
     """The controller of the district, with hands to make things happen in it."""
 
@@ -274,6 +306,8 @@ class District:
             photos=PhotoShelf(folder / "photos"),
         )
         self.intake = Intake()
+        self.loopback = None
+        self.watching = watching(self)
         self.reporting = Reporting(self.settings, store=store, clock=self.clock, scheduling=self.scheduling)
 
     @classmethod

@@ -36,6 +36,7 @@ OK, PROBLEMS, USAGE, NOT_RUNNING = 0, 1, 2, 3
 CONTROLLER_FILE = "controller.json"
 LOCK_FILE = "lock"
 TIMEOUT_S = 60.0
+HEALTH_S = 10.0
 
 ConfigOption = Annotated[
     Path,
@@ -184,6 +185,17 @@ class Controller:
 
     def upload(self, path: str, content: bytes, /, **params: Any) -> Any:
         return self._ask("POST", path, params=params, content=content)
+
+    def health(self) -> Any:
+        """/health: `ok`, `reasons` and more; also of a controller whose database does not answer."""
+        import httpx
+
+        try:
+            with httpx.Client(timeout=HEALTH_S, trust_env=False) as client:
+                return client.get(f"{self.url}/health").json()
+        except (httpx.HTTPError, ValueError) as error:
+            silent = t("the controller at {url} does not answer: {error}", url=self.url, error=error)
+            return {"ok": False, "standby": False, "reasons": [{"code": "silent", "text": silent}], "warnings": []}
 
     def _ask(self, method: str, path: str, **more: Any) -> Any:
         import httpx

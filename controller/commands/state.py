@@ -24,9 +24,29 @@ COLOURS = {
 }
 
 
-def status(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
-    data = base.controller(config).get("status")
-    base.show(data, as_json, _print_status)
+def status(
+    config: ConfigOption = CONFIG,
+    health: Annotated[
+        bool, typer.Option("--health", help=t("Only whether it does its work, and why not; exit status 1 if not."))
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    found = base.controller(config)
+    if health:
+        verdict = found.health()
+        base.show(verdict, as_json, _print_health)
+        raise typer.Exit(base.OK if verdict["ok"] else base.PROBLEMS)
+    base.show(found.get("status"), as_json, _print_status)
+
+
+def _print_health(data: Any) -> None:
+    out = base.console()
+    if data["ok"]:
+        out.print(t("well, stands by") if data["standby"] else t("well"))
+    for reason in data["reasons"]:
+        out.print(f"[red]{_plain(reason['code'])}[/red]  {_plain(reason['text'])}")
+    for warning in data["warnings"]:
+        out.print(f"[yellow]{_plain(warning)}[/yellow]")
 
 
 def _print_status(data: Any) -> None:
@@ -46,6 +66,8 @@ def _print_status(data: Any) -> None:
         grid.add_row(f"[red]{t('not ready')}[/red]", _not_ready(each, zone))
     if change := data["config"]["last_change"]:
         grid.add_row(t("last change"), f"{base.local(change['at'], zone)}  {_plain(change['who'])}: {summary(change)}")
+    for reason in data["health"]["reasons"]:
+        grid.add_row(f"[red]{t('not well')}[/red]", _plain(reason["text"]))
     for problem in data["config"]["problems"]:
         grid.add_row(f"[red]{t('configuration')}[/red]", _plain(problem))
     for warning in data["config"]["warnings"]:

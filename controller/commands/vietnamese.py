@@ -361,6 +361,11 @@ CATALOGUE: Mapping[str, str] = {
     "nodes": "cụm loa",
     "next": "sắp phát",
     "on air now": "đang phát",
+    "Only whether it does its work, and why not; exit status 1 if not.": "Chỉ cho biết hệ thống có làm việc "
+    "bình thường không và vì sao; mã thoát 1 nếu không.",
+    "well": "hoạt động bình thường",
+    "well, stands by": "hoạt động bình thường, đang dự phòng",
+    "not well": "không bình thường",
     "open incidents": "sự cố đang mở",
     "configuration": "cấu hình",
     "how it went": "kết quả",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from controller.domain import incidents
+from controller.domain import canary, incidents
 from controller.domain.centre import CentreCondition
 from controller.domain.correlation import (
     BATTERY_LOW,
@@ -155,6 +155,10 @@ def _next(case: Case) -> float:
     return min(announce, calm, verify, case.weak_from + WINDOW_S)
 
 
+def _scope_of(node: str) -> str:
+    return canary.SCOPE if node == canary.NODE else NODE
+
+
 def _is_shared(case: Case) -> bool:
     """Whether it is a fault of what several nodes share, and explains theirs."""
     return case.incident.scope != NODE and case.incident.cause in GROUP_EXPLAINS
@@ -261,14 +265,14 @@ class _Reconciliation:
     def node_faults(self) -> None:
         """Confirmed faults node by node."""
         for (node, code), condition in sorted(self._scene.conditions.items()):
-            key = (NODE, node, code)
+            key = (_scope_of(node), node, code)
             case = self.cases.get(key)
             if case is None or not case.open:
                 self._appear(key, self._judged(condition))
             else:
                 self._follow(case, condition)
         for case in self._open_cases():
-            if case.incident.scope == NODE and case.key[1:] not in self._scene.conditions:
+            if case.incident.scope in (NODE, canary.SCOPE) and case.key[1:] not in self._scene.conditions:
                 known = case.incident.subject in self._scene.places
                 self._disappear(case, "measured good for long enough" if known else "no longer configured")
 
@@ -311,7 +315,8 @@ class _Reconciliation:
     def _appear(self, key: Key, condition: Condition, outage: Outage | None = None) -> None:
         """A fault is there that no open incident tells of."""
         before = self.cases.get(key)
-        unrest = (before.unrest if before else Unrest()).at_change(self._now.mono)
+        calm = before is None or key[0] == canary.SCOPE  # it comes and goes by design
+        unrest = (Unrest() if calm or before is None else before.unrest).at_change(self._now.mono)
         announce = self._announce_at(condition)
         if before and not before.open and self._now.mono - before.closed <= RELAPSE.total_seconds():
             incident = incidents.reopened(before.incident, condition.severity, condition.evidence, self._now.wall)
@@ -378,6 +383,8 @@ class _Reconciliation:
     def _announce_at(self, condition: Condition) -> float:
         if condition.code == LINK:
             return self._link_announce_at(condition)
+        if condition.node == canary.NODE:
+            return self._now.mono + min(self._scene.alerts.wait_critical_s, canary.LONGEST_WAIT_S)
         return self._now.mono + self._wait_s(condition.code, condition.severity)
 
     def _link_announce_at(self, condition: Condition) -> float:

@@ -18,6 +18,7 @@ from controller.domain.duty import Rota, on_call
 from controller.domain.faults import Severity
 from controller.domain.hush import Hush, Night
 from controller.domain.incidents import Incident
+from controller.domain.watching import WatchSettings
 from controller.domain.wording import Facts, Message
 
 
@@ -123,6 +124,7 @@ class AlertSettings:
     escalation: Escalation = Escalation()
     hushes: tuple[Hush, ...] = ()
     night: Night = field(default_factory=Night)
+    watch: WatchSettings = field(default_factory=WatchSettings)
 
     @property
     def roles(self) -> tuple[str, ...]:

@@ -143,6 +143,8 @@ def keep_work(tx: Tx, order: WorkOrder, step: str, now: datetime, by: str = "loa
 
 def _follow_work(tx: Tx, incident: Incident, change: Change, settings: Settings, now: datetime) -> None:
     """What a change of an incident means for its work order. Nobody has one before somebody is told."""
+    if incident.scope == canary.SCOPE:
+        return
     if change.tell in (Transition.OPENED, Transition.REOPENED):
         work_order_of(tx, incident, settings, now)
         return

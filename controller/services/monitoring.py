@@ -108,7 +108,12 @@ class Monitoring:
         """Remember what was known before. Sends nothing and judges nothing."""
         now = self._now()
         rows, faults, incidents, baselines = await self._store.transact(
-            lambda tx: (tx.nodes(), tx.faults(), tx.incidents(now.wall - RELAPSE) + tx.open_incidents(), tx.baselines())
+            lambda tx: (
+                tx.nodes(),
+                tx.faults(),
+                tx.incidents(now.wall - RELAPSE, canary=True) + tx.open_incidents(canary=True),
+                tx.baselines(),
+            )
         )
         for node in {one.node for one in baselines}:
             self._nodes.commission(node, as_metrics(one for one in baselines if one.node == node))
@@ -161,6 +166,11 @@ class Monitoring:
             self._centre[code] = found
             self._unsettled = True
             self._deadlines.set(_BOOK, self._clock.monotonic())
+
+    @property
+    def canary_run(self) -> str:
+        """The flight of the canary whose fault report came in and stands; empty if none does."""
+        return self._nodes.canary_run
 
     def _severity_of(self, code: str) -> Severity:
         rule = rule_of(code, self._settings.faults)
@@ -373,4 +383,4 @@ class Monitoring:
 
 def _as_stored(tx: Tx, cases: Mapping[Key, Case], now: Now) -> dict[Key, Case]:
     """The last transaction ended without a word: what it did, if it did, is in the store."""
-    return memory.true_cases(cases, tx.incidents(now.wall - RELAPSE) + tx.open_incidents(), now)
+    return memory.true_cases(cases, tx.incidents(now.wall - RELAPSE, canary=True) + tx.open_incidents(canary=True), now)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import structlog
 
+from controller.domain import canary
 from controller.domain.casebook import Scene
 from controller.domain.centre import CentreCondition
 from controller.domain.correlation import CENTRE, COMMUNE, FEEDER, LINK, MAINS_LOST, UPLINK, Shared, Trouble
@@ -37,6 +38,9 @@ class Nodes:
     def __init__(self, settings: Settings, deadlines: Deadlines[str], mono: float) -> None:
         self._deadlines = deadlines
         self._nodes: dict[str, NodeHealth] = {}
+        self._canary = NodeHealth(
+            canary.NODE, checks_for((canary.RULE,), ""), Patience(settings.site.heartbeat_s), mono
+        )
         self._unwell: set[str] = set()
         self._heard: set[str] = set()
         self._deaf = True
@@ -85,6 +89,12 @@ class Nodes:
 
     def __iter__(self) -> Iterator[NodeHealth]:
         return iter(self._nodes.values())
+
+    @property
+    def canary_run(self) -> str:
+        """The flight that the canary's fault report, as it stands, is of."""
+        watch = self._canary.watches.bad.get(canary.CODE)
+        return str(watch.evidence.get("run", "")) if watch else ""
 
     def touch_all(self) -> None:
         """Have everything written down anew."""
@@ -208,7 +218,7 @@ class Nodes:
         return self._note(health, True)
 
     def _known(self, node: str) -> NodeHealth | None:
-        health = self._nodes.get(node)
+        health = self._canary if node == canary.NODE else self._nodes.get(node)
         if health is None:
             self._ignore("unknown node", node=node)
         return health
@@ -265,7 +275,7 @@ class Nodes:
         """What is wrong now, as casebook.reconcile wants to know it."""
         conditions: dict[tuple[str, str], Condition] = {}
         for id in sorted(self._unwell):
-            health = self._nodes[id]
+            health = self._nodes.get(id, self._canary)
             found = health.conditions(self._link(health, mono))
             conditions |= {(id, code): condition for code, condition in found.items()}
         silent = _since(conditions, LINK)

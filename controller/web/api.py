@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 from collections.abc import Awaitable
 from datetime import date
 from typing import Annotated, TypeVar
@@ -13,8 +14,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
 
+from controller.adapters.notify.webhook import signature
+from controller.domain.watching import Ailment
 from controller.domain.workorders import MAX_NOTE, MAX_PHOTO_BYTES, Step
-from controller.ports import StoreError
 from controller.services import changelog
 from controller.services.readmodels import Plain
 from controller.services.reporting import UnknownOccurrence
@@ -23,8 +25,8 @@ from controller.web.guard import Refusal, require_token
 from controller.web.live import Live
 from controller.web.needs import Controller
 
-DATABASE_S = 2.0
-"""A database that has not answered by then counts as not answering."""
+CANARY_PATH = "/canary"
+"""Where the controller receives its own canary's webhooks."""
 
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 Targets = Annotated[list[Name], Field(min_length=1, max_length=1000)]
@@ -150,8 +152,12 @@ def _reading(app: Controller, live: Live) -> APIRouter:
 
 
 async def full_status(app: Controller) -> Plain:
-    """`Reporting.status` and what only the running controller knows: is the broker there?"""
-    return {**await app.reporting.status(), "broker": {"connected": app.bus.connected}}
+    """`Reporting.status` and what only the running controller knows: is the broker there, is all well with itself?"""
+    return {
+        **await app.reporting.status(),
+        "broker": {"connected": app.bus.connected},
+        "health": health_of(await _ailments(app)),
+    }
 
 
 async def _found(asked: Awaitable[R]) -> R:
@@ -281,10 +287,18 @@ def _watching(app: Controller) -> APIRouter:
 
     @routes.api_route("/health", methods=["GET", "HEAD"])
     async def health() -> Response:
-        reasons = await _reasons(app)
+        found = await _ailments(app)
         warnings = [f"configuration: {problem}" for problem in app.scheduling.problems]
-        body = {"ok": not reasons, "reasons": reasons, "warnings": warnings}
-        return JSONResponse(body, 503 if reasons else 200, {"Cache-Control": "no-store"})
+        body = {**health_of(found), "standby": app.reporting.standby, "warnings": warnings}
+        return JSONResponse(body, 503 if found else 200, {"Cache-Control": "no-store"})
+
+    @routes.post(CANARY_PATH)
+    async def canary(request: Request) -> Response:
+        body = await request.body()
+        if app.loopback is None or not _is_signed(request, body, app.loopback.secret):
+            raise Refusal(401, "this takes only the controller's own test messages")
+        app.watching.canary.arrived(msgspec.json.decode(body))
+        return Response(status_code=204)
 
     @routes.get("/metrics")
     async def exposition(request: Request) -> Response:
@@ -294,18 +308,16 @@ def _watching(app: Controller) -> APIRouter:
     return routes
 
 
-async def _reasons(app: Controller) -> list[str]:
+async def _ailments(app: Controller) -> tuple[Ailment, ...]:
     """Why this controller is not doing its work; empty when it is."""
-    broker = [] if app.bus.connected or app.reporting.standby else ["broker: not connected"]
-    return broker + await _database(app)
+    return await app.watching.verdict(leads=not app.reporting.standby)
 
 
-async def _database(app: Controller) -> list[str]:
-    try:
-        async with asyncio.timeout(DATABASE_S):
-            await app.store.transact(lambda tx: tx.epoch())
-    except TimeoutError:
-        return [f"database: no answer within {DATABASE_S:g} s"]
-    except StoreError as error:
-        return [f"database: {error}"]
-    return []
+def health_of(found: tuple[Ailment, ...]) -> Plain:
+    """The verdict as /health and the status tell it."""
+    return {"ok": not found, "reasons": [{"code": each.code, "text": each.text} for each in found]}
+
+
+def _is_signed(request: Request, body: bytes, secret: str) -> bool:
+    wanted = signature(secret, request.headers.get("X-Loa-Timestamp", ""), body)
+    return hmac.compare_digest(request.headers.get("X-Loa-Signature", "").encode(), wanted.encode())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
+from controller.app import Loopback
 from controller.domain.commissioning import Baseline
 from controller.domain.site import Settings
 from controller.domain.workorders import Step
@@ -13,6 +14,7 @@ from controller.services.changes import Changes
 from controller.services.emergencies import Amendment, Manner, Message
 from controller.services.links import Links
 from controller.services.reporting import Reporting
+from controller.services.watching import Watching
 
 
 class Scheduling(Protocol):
@@ -131,3 +133,9 @@ class Controller(Protocol):
 
     @property
     def intake(self) -> Intake: ...
+
+    @property
+    def watching(self) -> Watching: ...
+
+    @property
+    def loopback(self) -> Loopback | None: ...

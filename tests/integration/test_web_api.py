@@ -216,11 +216,13 @@ async def test_a_refused_configuration_answers_with_all_its_problems(
 async def test_health_is_503_with_the_reason_while_the_broker_is_away(
     web: httpx.AsyncClient, district: District
 ) -> None:
-    assert (await web.get("/health")).json() == {"ok": True, "reasons": [], "warnings": []}
+    assert (await web.get("/health")).json() == {"ok": True, "reasons": [], "standby": False, "warnings": []}
     district.bus.down()
+    assert (await web.get("/health")).status_code == 200, "a moment without a broker is none of its business"
+    await district.clock.advance(61)
     answer = await web.get("/health")
     assert answer.status_code == 503
-    assert answer.json()["reasons"] == ["broker: not connected"]
+    assert answer.json()["reasons"] == [{"code": "broker", "text": "broker: not connected for 61 s"}]
 
 
 async def test_a_bad_configuration_warns_but_is_no_reason_to_restart(
@@ -238,7 +240,7 @@ async def test_a_database_that_is_gone_is_503_everywhere_and_says_so(
     await district.store.close()
     answer = await web.get("/health")
     assert answer.status_code == 503
-    assert answer.json()["reasons"][0].startswith("database: ")
+    assert answer.json()["reasons"][0]["code"] == "database"
     with pytest.raises(StoreError):
         await district.reporting.status()
     page = await web.get("/api/status")

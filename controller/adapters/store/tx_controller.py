@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, select, text
 
 from controller.adapters.store import schema
 from controller.adapters.store.mapping import Mapped, insert_into, upsert
@@ -17,6 +17,12 @@ CREDENTIALS = Mapped(schema.credentials, Credential)
 
 
 class ControllerTx(TxBase):
+    def damage(self) -> str:
+        if self.dialect != "sqlite":
+            return ""
+        found = list(self.conn.execute(text("PRAGMA quick_check(3)")).scalars())
+        return "" if found == ["ok"] else "; ".join(map(str, found))[:300]
+
     def raise_epoch(self) -> int:
         first = insert_into(schema.epoch, self.dialect).values(id=1, epoch=1)
         raised = first.on_conflict_do_update(index_elements=["id"], set_={"epoch": schema.epoch.c.epoch + 1}).returning(

@@ -11,6 +11,7 @@ from sqlalchemy import delete, insert, select, union, update
 from controller.adapters.store import schema
 from controller.adapters.store.mapping import Mapped, chunks, insert_into
 from controller.adapters.store.tx_base import TxBase
+from controller.domain.canary import SCOPE
 from controller.domain.incidents import OPEN_STATES, Incident, IncidentEvent
 from controller.domain.workorders import ENDED, WorkOrder, WorkOrderEvent, WorkPhoto
 
@@ -37,17 +38,26 @@ class IncidentsTx(TxBase):
     def incident(self, id: int) -> Incident | None:
         return INCIDENTS.first(self.conn, INCIDENTS.select().where(schema.incidents.c.id == id))
 
-    def open_incidents(self) -> list[Incident]:
+    def open_incidents(self, *, canary: bool = False) -> list[Incident]:
         rows = schema.incidents.c
         found = INCIDENTS.select().where(rows.state.in_(sorted(OPEN_STATES))).order_by(rows.id)
-        return INCIDENTS.all(self.conn, found)
+        return INCIDENTS.all(self.conn, found if canary else found.where(rows.scope != SCOPE))
 
-    def incidents(self, since: datetime) -> list[Incident]:
+    def incidents(self, since: datetime, *, canary: bool = False) -> list[Incident]:
         rows = schema.incidents.c
         # two questions and not one OR: with that SQLite walks through all incidents there ever were
         recent = union(select(rows.id).where(rows.opened_at >= since), select(rows.id).where(rows.updated_at >= since))
         found = INCIDENTS.select().where(rows.id.in_(recent)).order_by(rows.opened_at.desc(), rows.id.desc())
-        return INCIDENTS.all(self.conn, found)
+        return INCIDENTS.all(self.conn, found if canary else found.where(rows.scope != SCOPE))
+
+    def prune_canaries(self) -> None:
+        rows, messages, tries = schema.incidents.c, schema.outbox.c, schema.outbox_attempts.c
+        ids = list(self.conn.execute(select(rows.id).where(rows.scope == SCOPE).order_by(rows.id)).scalars())
+        told = select(messages.id).where(messages.incident.in_(ids))
+        self.conn.execute(delete(schema.outbox_attempts).where(tries.outbox.in_(told)))
+        self.conn.execute(delete(schema.outbox).where(messages.incident.in_(ids)))
+        self.conn.execute(delete(schema.incident_events).where(schema.incident_events.c.incident.in_(ids)))
+        self.conn.execute(delete(schema.incidents).where(rows.id.in_(ids[:-1])))
 
     def put_incident_event(self, event: IncidentEvent) -> None:
         self.conn.execute(insert(schema.incident_events), EVENTS.values(event))

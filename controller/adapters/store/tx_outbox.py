@@ -90,6 +90,19 @@ class OutboxTx(TxBase):
         rows = schema.outbox_attempts.c
         return ATTEMPTS.all(self.conn, ATTEMPTS.select().where(rows.outbox == outbox).order_by(rows.n))
 
+    def outbox_states(self) -> dict[OutboxState, int]:
+        state = schema.outbox.c.state
+        return {row.state: row.n for row in self.conn.execute(select(state, func.count().label("n")).group_by(state))}
+
+    def oldest_due(self, now: datetime) -> datetime | None:
+        rows = schema.outbox.c
+        waiting = select(func.min(rows.due_at)).where(rows.state.in_(WAITING), rows.due_at <= now)
+        left = and_(rows.state == OutboxState.CLAIMED, rows.claimed_until <= now)
+        times = (
+            self.conn.execute(query).scalar_one() for query in (waiting, select(func.min(rows.due_at)).where(left))
+        )
+        return min((time for time in times if time is not None), default=None)
+
     def outbox_channels(self) -> list[str]:
         rows = schema.outbox.c
         found = select(rows.channel).where(rows.state.in_(UNFINISHED)).distinct().order_by(rows.channel)

@@ -12,8 +12,9 @@ from controller.domain.escalation import AlertSettings, Channel, Person, Smtp
 from controller.domain.faults import Severity
 from controller.settings import values
 from controller.settings.context import CommuneName, Context, Secret
-from controller.settings.schema import duty
+from controller.settings.schema import duty, watch
 from controller.settings.schema.site import Language
+from controller.settings.schema.watch import WatchIn
 from controller.settings.sheet import Sheet, Steps, Strict
 from controller.settings.suggest import did_you_mean, shown
 from controller.settings.values import Flag, Id, Line, MailAddress, Many, Phone, Port, WebAddress
@@ -87,6 +88,7 @@ class AlertsIn(Strict):
     quiet: duty.QuietIn = duty.QuietIn()
     silences: tuple[Any, ...] = ()
     maintenance: tuple[Any, ...] = ()
+    watch: WatchIn = WatchIn()
 
 
 def read(sheet: Sheet, context: Context) -> AlertSettings | None:
@@ -113,6 +115,7 @@ def read(sheet: Sheet, context: Context) -> AlertSettings | None:
         escalation=duty.escalation(sheet, given.escalation, shifts, context),
         hushes=hushes,
         night=duty.night(sheet, given.quiet),
+        watch=watch.read(sheet, given.watch, people),
     )
 
 
