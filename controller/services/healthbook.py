@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 
-from controller.domain import workorders
+from controller.domain import canary, workorders
 from controller.domain.casebook import Case, Change, Key, Now, Outcome, Scene, reconcile
 from controller.domain.centre import rule_of
 from controller.domain.correlation import NODE
