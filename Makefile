@@ -3,13 +3,14 @@ ARGS ?=
 ONLY ?=
 BIN := .venv/bin
 
-.PHONY: help setup demo test check bench chaos-kills lock clean
+.PHONY: help setup demo test check bench chaos chaos-kills lock clean
 
 help:
 	@echo 'make demo    a whole network on this machine       make demo ARGS="--for 60s"'
 	@echo 'make test    all tests                             make test ARGS="tests/unit -x"'
 	@echo 'make check   lint, types, architecture'
 	@echo 'make bench   measurements                          make bench ONLY=name'
+	@echo 'make chaos   an hour of everything going wrong     make chaos ARGS="--for 10m --seed 7"'
 	@echo 'make chaos-kills   500 kills, everything heard once   make chaos-kills ARGS="--kills 50"'
 	@echo 'make setup   only prepare .venv/bin/loa'
 	@echo 'make lock    pin dependencies anew                 make lock ARGS=--upgrade'
@@ -33,6 +34,10 @@ check: setup
 
 bench: setup
 	@$(BIN)/python -m benchmarks $(ONLY)
+
+chaos:
+	@scripts/setup test
+	@$(BIN)/python -m benchmarks.chaos --for 1h $(ARGS)
 
 chaos-kills:
 	@scripts/setup test

@@ -21,8 +21,9 @@ PACKAGES = ("paho-mqtt", "APScheduler", "SQLAlchemy", "msgspec", "pydub")
 class Report:
     """Figures of one benchmark: {figure: {"value", "unit", ...}}."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, folder: Path = FOLDER) -> None:
         self._name = name
+        self._folder = folder
         self._figures: dict[str, dict[str, Any]] = {}
 
     def add(self, figure: str, value: float, unit: str) -> None:
@@ -40,9 +41,9 @@ class Report:
 
     def write(self) -> None:
         """Print the table and write build/bench/NAME.json."""
-        FOLDER.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(parents=True, exist_ok=True)
         whole: Mapping[str, Any] = {**self._figures, "_machine": machine()}
-        (FOLDER / f"{self._name}.json").write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
+        (self._folder / f"{self._name}.json").write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
         table = Table("figure", "value", "unit", "least to most", title=self._name)
         for figure, told in self._figures.items():
             span = f"{told['min']:g} to {told['max']:g} (n={told['n']})" if "n" in told else ""

@@ -94,7 +94,8 @@ async def serve(settings: Settings, instance: Instance = Instance()) -> None:
     _make(data)
     lock = Lock(data / instance.file(LOCK_FILE))
     run = f"{instance.name or 'loa'}-{secrets.token_hex(6)}"
-    dead = lock.claim(run)
+    with _stored_in(data):
+        dead = lock.claim(run)
     (data / instance.file(CONTROLLER_FILE)).unlink(missing_ok=True)  # of one that was killed
     try:
         async with AsyncExitStack() as stack:
@@ -109,6 +110,15 @@ def _make(data: Path) -> None:
     if not data.exists():
         data.mkdir(parents=True)
         data.chmod(0o711)
+
+
+@contextmanager
+def _stored_in(data: Path) -> Iterator[None]:
+    """A full disk is nothing that should not have happened."""
+    try:
+        yield
+    except OSError as error:
+        raise CannotStart(f"{data}: {error.strerror}: make it writable for this user and free some space") from None
 
 
 async def _serve(
@@ -432,7 +442,8 @@ class _Post:
         return str(self._told["url"])
 
     def write(self, **more: Any) -> None:
-        keys.write_private(self._path, msgspec.json.encode({**self._told, **more}))
+        with _stored_in(self._path.parent):
+            keys.write_private(self._path, msgspec.json.encode({**self._told, **more}))
         log.info("ready", page=self._told["url"])
 
 

@@ -586,7 +586,8 @@ class Speaker:
         resumed = job.stage is Stage.HELD
         if self._joins(job):
             passed = _passed_ms(job, now)
-            job.position_ms = passed if passed > SLIP_MS else 0.0
+            # a piece so short that it would be over, and still on time, is played whole
+            job.position_ms = passed if SLIP_MS < passed < job.length_ms else 0.0
         job.move(Stage.SOUNDING)
         job.since = now.mono
         self._sounding = job

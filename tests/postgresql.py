@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -28,11 +28,42 @@ def binaries() -> Path | None:
 
 
 class Cluster:
-    """A running server, reached over a socket in its folder."""
+    """A server, reached over a socket in its folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, programs: Path, user: str | None) -> None:
         self.folder = folder
+        self._programs = programs
+        self._user = user
         self._made = 0
+
+    def start(self) -> None:
+        """Returns when it answers."""
+        with (self.folder / "log").open("ab") as log:
+            words = ["-D", self.folder / "data", "-k", self.folder, "-c", "listen_addresses=", "-c", "fsync=off"]
+            self._server = subprocess.Popen(
+                [self._programs / "postgres", *words],
+                user=self._user,
+                cwd=self.folder,
+                stderr=log,
+                preexec_fn=_die_with_parent,
+            )
+        _wait_until_up(self.folder, self._server)
+
+    def freeze(self, frozen: bool) -> None:
+        """Stop all its processes where they are, or let them go on."""
+        number = signal.SIGSTOP if frozen else signal.SIGCONT
+        for pid in (*self._children(), self._server.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def _children(self) -> list[int]:
+        pid = self._server.pid
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> None:
+        """By SIGINT, which is "fast": it ends its sessions, then itself."""
+        self._server.send_signal(number)
+        self._server.wait(timeout=20)
 
     def database(self) -> str:
         """The URL of a new, empty database; in Vietnamese, which orders words unlike Python."""
@@ -60,20 +91,12 @@ def cluster(programs: Path) -> Iterator[Cluster]:
             user=user,
             cwd=folder,
         )
-        with (folder / "log").open("wb") as log:
-            server = subprocess.Popen(
-                [programs / "postgres", "-D", data, "-k", folder, "-c", "listen_addresses=", "-c", "fsync=off"],
-                user=user,
-                cwd=folder,
-                stderr=log,
-                preexec_fn=_die_with_parent,
-            )
+        server = Cluster(folder, programs, user)
+        server.start()
         try:
-            _wait_until_up(folder, server)
-            yield Cluster(folder)
+            yield server
         finally:
-            server.send_signal(signal.SIGINT)  # "fast": ends sessions, then itself
-            server.wait(timeout=20)
+            server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

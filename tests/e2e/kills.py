@@ -35,7 +35,7 @@ from controller.adapters.store.sql import SqlStore
 from controller.domain.delivery import Delivery, DeliveryState, OccurrenceRow
 from controller.domain.site import Mqtt
 from controller.ports import BusUp, Received, Tx
-from controller.wire.messages import Command, JournalEntry, PlaylistsDoc, decode
+from controller.wire.messages import Command, JournalEntry, PlaylistsDoc, WireError, decode
 from controller.wire.signing import payload_of
 from controller.wire.topics import Topics
 from tests.e2e.network import PASSWORD, Network
@@ -145,7 +145,7 @@ class District(Network):
         alerts = yaml.safe_load((self.config / "alerts.yaml").read_text())
         alerts["people"] = [{**alerts["people"][0], "communes": list(COMMUNES)}]
         self._replace("alerts.yaml", {name: alerts[name] for name in ("page_url", "smtp", "people")})
-        _tone(self.config / "audio" / "tone.wav", seconds=0.8)
+        tone(self.config / "audio" / "tone.wav", seconds=0.8)
         self.save([later(self, "nen")])
 
     def _replace(self, name: str, content: dict[str, Any]) -> None:
@@ -169,7 +169,8 @@ def _a_zone_where_it_is_noon(now: datetime) -> tuple[str, timedelta]:
     return f"Etc/GMT{-hours:+d}" if hours else "Etc/GMT", timedelta(hours=hours)
 
 
-def _tone(path: Path, seconds: float, rate: int = 24_000) -> None:
+def tone(path: Path, seconds: float, rate: int = 24_000) -> None:
+    """A file of audio: a tone that begins and ends at once."""
     samples = np.sin(2 * np.pi * 660 * np.arange(int(rate * seconds)) / rate) * 12_000
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
@@ -188,6 +189,7 @@ class Recorder:
         self.documents: list[tuple[str, bytes]] = []
         self.orders: list[tuple[str, int]] = []
         self.journal: dict[tuple[str, str, int], JournalEntry] = {}
+        self.malformed: list[str] = []
         self._bus = MqttBus(access, client_id=access.username, subscribe="loa/v1/#", clock=SystemClock())
         self._up = asyncio.Event()
 
@@ -214,10 +216,15 @@ class Recorder:
     def _take(self, message: Received) -> None:
         up = TOPICS.parse_up(message.topic)
         if up is not None and up.kind == "journal":
-            entry = decode(JournalEntry, message.payload)
+            try:
+                entry = decode(JournalEntry, message.payload)
+            except WireError as error:
+                self.malformed.append(f"{up.node}: {error}: {message.payload.decode(errors='replace')}")
+                return
             self.journal[up.node, entry.log, entry.n] = entry
         elif message.topic.endswith("/playlists"):
-            self.documents.append((message.topic.split("/")[-2], message.payload))
+            if not message.retain:  # at a connect the broker tells again what it holds, or held before it was killed
+                self.documents.append((message.topic.split("/")[-2], message.payload))
         elif message.topic.endswith("/command"):
             self.orders.append((message.topic.split("/")[-2], payload_of(Command, message.payload).epoch))
 

@@ -12,7 +12,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,10 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 class Nursery:
-    """The parent of the controllers, from the test's side."""
+    """The parent of the controllers, from the test's side. `environment`: what they find there besides."""
+
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        self._environment = environment or {}
 
     async def __aenter__(self) -> Nursery:
         self._process = await asyncio.create_subprocess_exec(
@@ -33,6 +36,7 @@ class Nursery:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             cwd=ROOT,
+            env={**os.environ, **self._environment},
         )
         self._asking = asyncio.Lock()
         await self._ask(do="hello")
@@ -83,6 +87,7 @@ def _fork(words: list[str], log: str) -> int:
 
 
 def main() -> None:
+    os.environ.pop("LD_PRELOAD", None)  # what was loaded into us, and is in every fork, is not for their ffmpeg
     for line in sys.stdin:
         print(json.dumps(_answer(json.loads(line))), flush=True)
 

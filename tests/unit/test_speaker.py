@@ -251,6 +251,12 @@ def test_nothing_left_to_join_is_late() -> None:
     assert late_by(61, IfLate(LateAction.JOIN, 600)).last("skipped").reason == "late"
 
 
+def test_a_piece_shorter_than_on_time_is_played_whole_and_never_for_less_than_nothing() -> None:
+    player = late_by(1.5, IfLate(LateAction.JOIN, 600), length=0.8)
+    assert player.sounds[0].position_ms == 0
+    assert player.last("completed").played_ms == 800
+
+
 def test_missing_audio_waits_then_says_so() -> None:
     player = Player()
     player.tell(Assets(frozenset()))
