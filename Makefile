@@ -3,13 +3,14 @@ ARGS ?=
 ONLY ?=
 BIN := .venv/bin
 
-.PHONY: help setup demo test check bench chaos chaos-kills lock clean
+.PHONY: help setup demo test check bench performance chaos chaos-kills lock clean
 
 help:
 	@echo 'make demo    a whole network on this machine       make demo ARGS="--for 60s"'
 	@echo 'make test    all tests                             make test ARGS="tests/unit -x"'
 	@echo 'make check   lint, types, architecture'
 	@echo 'make bench   measurements                          make bench ONLY=name'
+	@echo 'make performance   what was measured as docs/performance.md'
 	@echo 'make chaos   an hour of everything going wrong     make chaos ARGS="--for 10m --seed 7"'
 	@echo 'make chaos-kills   500 kills, everything heard once   make chaos-kills ARGS="--kills 50"'
 	@echo 'make setup   only prepare .venv/bin/loa'
@@ -34,6 +35,9 @@ check: setup
 
 bench: setup
 	@$(BIN)/python -m benchmarks $(ONLY)
+
+performance: setup
+	@$(BIN)/python -m benchmarks plots
 
 chaos:
 	@scripts/setup test

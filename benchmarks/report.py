@@ -8,6 +8,8 @@ import os
 import platform
 import statistics
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from math import log
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,14 @@ class Report:
             "n": len(values),
         }
 
+    def curve(self, figure: str, points: Sequence[tuple[float, float]], unit: str, of: str) -> None:
+        """How a figure grows: (size, value) from small to large. The value told is the last; the exponent is fitted:
+        1 is in proportion to `of`."""
+        exponent = statistics.linear_regression(*zip(*((log(x), log(y)) for x, y in points), strict=True)).slope
+        told = {"value": round(points[-1][1], 3), "unit": unit, "of": of, "exponent": round(exponent, 3)}
+        self._figures[figure] = {**told, "points": [[x, round(y, 4)] for x, y in points]}
+        self.add(f"{figure} exponent", exponent, "")
+
     def write(self) -> None:
         """Print the table and write build/bench/NAME.json."""
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -54,6 +64,7 @@ class Report:
 def machine() -> dict[str, Any]:
     """What it was measured on, and how busy that was."""
     return {
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
