@@ -34,8 +34,8 @@ HEAD = """\
 
 Measured by `make bench`, written by `make performance`. Each table says on what machine, with which versions and how
 busy it was: `load` is the machine's load over the minute before the end. Where several rounds were made the value is
-their median, with the least and the most beside it. A target is what was wanted before it was measured; **missed** means
-that it was not reached, on this machine, this time.
+their median, with the least and the most beside it. A target is what was wanted before it was measured; **missed**
+means that it was not reached, on this machine, this time.
 """
 
 Figures = dict[str, dict[str, Any]]
