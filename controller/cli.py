@@ -21,6 +21,7 @@ from controller.commands import (
     ledger,
     listen,
     plan,
+    report,
     run,
     simulate,
     state,
@@ -124,6 +125,13 @@ _add(
     commission.commission,
     t("Take what a node measures now as its baseline, after showing it."),
     'loa commission na-meo-01 --by "Lò Văn Hùng"',
+    FIX,
+)
+_add(
+    "report",
+    report.report,
+    t("The figures of a month: availability, repairs, air missed."),
+    "loa report --month 2026-11 --format csv",
     FIX,
 )
 _add("selftest", state.selftest, t("Let a node test its own parts."), "loa selftest na-meo-01", FIX)

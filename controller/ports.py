@@ -23,6 +23,7 @@ from controller.domain.faults import Value
 from controller.domain.hush import Hush
 from controller.domain.incidents import Incident, IncidentEvent
 from controller.domain.lease import Lease
+from controller.domain.monthly import NodeEvent
 from controller.domain.preflight import PreflightRow
 from controller.domain.watching import Space
 from controller.domain.workorders import WorkOrder, WorkOrderEvent, WorkPhoto
@@ -151,16 +152,6 @@ class NodeRow:
     seen_at: datetime | None = None
     firmware: str = ""
     metrics: Mapping[str, Value] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class NodeEvent:
-    """One row of a node's history: what was believed of its connection from `at` on. `node` empty: the controller
-    itself, `online` while it listens, `unknown` while it cannot."""
-
-    node: str
-    at: datetime
-    liveness: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -215,7 +215,8 @@ class Monitoring:
                 raise KeyError(f"no incident {id}")
             changed: Incident = act(row, by, now)
             tx.put_incident(changed)
-            tx.put_incident_event(IncidentEvent(id, now, step.value, note, by))
+            happened = {Step.ACCEPTED: "acknowledged", Step.BEGUN: "repair-begun"}.get(step, step.value)
+            tx.put_incident_event(IncidentEvent(id, now, happened, note, by))
             keep_work(tx, taken(work_order_of(tx, changed, self.settings, now), step, by, now), step.value, now, by)
             if also is not None:
                 also(tx)

@@ -43,6 +43,27 @@ CATALOGUE: Mapping[str, str] = {
     "What is broken and what to do about it.": "Đang hỏng gì và cần làm gì.",
     "Take an incident: reminders stop.": "Nhận xử lý một sự cố: thôi nhắc lại.",
     "Say that it is mended.": "Báo đã sửa xong.",
+    "The figures of a month: availability, repairs, air missed.": (
+        "Số liệu một tháng: tỷ lệ hoạt động, sửa chữa, số phút không phát được."
+    ),
+    "As 2026-11; this month if not given.": "Ví dụ 2026-11; mặc định là tháng này.",
+    "Only this commune.": "Chỉ xã này.",
+    "table for people, csv for spreadsheets, html to print.": ("table cho người đọc, csv cho bảng tính, html để in."),
+    "unknown commune '{commune}'": "không có xã '{commune}'",
+    "Nodes": "Cụm loa",
+    "Available": "Hoạt động",
+    "Verified": "Sửa đạt",
+    "Overdue": "Quá hạn",
+    "Repeats": "Tái diễn",
+    "Air missed": "Không phát được",
+    "Total": "Toàn bộ",
+    "Communes": "Theo xã",
+    "Models": "Theo loại thiết bị",
+    "(of none)": "(không thuộc nhóm nào)",
+    "{missed} of {planned} min": "{missed}/{planned} phút",
+    "Not counted: unknown {unknown}, before the first word {commissioning}, maintenance {maintenance}.": (
+        "Không tính: chưa rõ {unknown}, trước khi có tin đầu tiên {commissioning}, bảo trì {maintenance}."
+    ),
     "Who repairs what, by when; what is overdue.": "Ai sửa gì, hạn đến lúc nào; việc nào đã quá hạn.",
     "Give a work order to somebody.": "Giao một phiếu sửa chữa cho ai đó.",
     "Say that you are on the way or repairing.": "Báo đang trên đường đến hoặc đang sửa.",

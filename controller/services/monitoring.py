@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Literal
 
 import structlog
@@ -22,9 +23,11 @@ from controller.domain.correlation import NODE
 from controller.domain.escalation import messages_for
 from controller.domain.faults import FaultState, Severity, Value
 from controller.domain.incidents import RELAPSE, Happening, Incident, IncidentEvent
+from controller.domain.liveness import Liveness
+from controller.domain.monthly import CONTROLLER, NodeEvent
 from controller.domain.site import Settings
 from controller.domain.workorders import Step, taken
-from controller.ports import AuditRow, Clock, FaultRow, Store, StoreError, Tx
+from controller.ports import AuditRow, Clock, FaultRow, NodeRow, Store, StoreError, Tx
 from controller.services import healthmemory as memory
 from controller.services.changes import Changes
 from controller.services.commissioning import commission
@@ -44,6 +47,8 @@ Also = Callable[[Tx], None]
 BROKER_LOST_S = 60.0
 """Without the broker for this long the centre itself is broken."""
 STORE_AGAIN_S = 5.0
+HEARD_UNTIL = "heard-until"
+"""The note that says until when the controller surely listened."""
 KEEP_EVERY_S = 600.0
 """How often what is only good to look at (metrics, last heard) is written down."""
 
@@ -84,6 +89,9 @@ class Monitoring:
         self._nodes = Nodes(settings, self._deadlines, clock.monotonic())
         self._cases: Mapping[Key, Case] = {}
         self._kept_faults: dict[str, frozenset[str]] = {}
+        self._kept_liveness: dict[str, str] = {}
+        self._heard_events: list[NodeEvent] = []
+        """When the controller began and ceased to hear, until it is written down."""
         self._unsettled = False
         self._doubtful = False
         self._deaf_from: float | None = None
@@ -107,17 +115,22 @@ class Monitoring:
     async def start(self) -> None:
         """Remember what was known before. Sends nothing and judges nothing."""
         now = self._now()
-        rows, faults, incidents, baselines = await self._store.transact(
+        rows, faults, incidents, baselines, heard_until = await self._store.transact(
             lambda tx: (
                 tx.nodes(),
                 tx.faults(),
                 tx.incidents(now.wall - RELAPSE, canary=True) + tx.open_incidents(canary=True),
                 tx.baselines(),
+                tx.noted(HEARD_UNTIL),
             )
         )
         for node in {one.node for one in baselines}:
             self._nodes.commission(node, as_metrics(one for one in baselines if one.node == node))
+        # From its last word on the controller that was here before heard nothing.
+        deaf_from = datetime.fromisoformat(heard_until) if heard_until else now.wall
+        self._heard_events = [NodeEvent(CONTROLLER, deaf_from, Liveness.UNKNOWN)]
         for row in rows.values():
+            self._kept_liveness[row.node] = row.liveness
             if health := self._nodes.get(row.node):
                 memory.restore_node(health, row, now)
         for fault in faults:
@@ -135,6 +148,7 @@ class Monitoring:
     async def on_bus_up(self, mono: float) -> None:
         """Connected: from now on, after a grace, silence is the nodes' own."""
         self._deaf_from = None
+        self._heard_events.append(NodeEvent(CONTROLLER, self._now().wall, Liveness.ONLINE))
         self._deadlines.drop(_BROKER)
         self._nodes.listen(mono)
         self._deadlines.set(_REPORTS, self._nodes.listening_from)
@@ -143,6 +157,7 @@ class Monitoring:
     async def on_bus_down(self, reason: str, mono: float) -> None:
         """Deaf: nothing is judged until the broker is back."""
         self._nodes.be_deaf()
+        self._heard_events.append(NodeEvent(CONTROLLER, self._now().wall, Liveness.UNKNOWN))
         self._lose_broker(mono)
 
     def _lose_broker(self, mono: float) -> None:
@@ -319,6 +334,7 @@ class Monitoring:
         touched, nodes.touched = nodes.touched, set()
         self._unsettled = False
         node_rows = [memory.node_row(health, now) for id in sorted(touched) if (health := nodes.get(id))]
+        events, deaf = self._events(node_rows), self._deaf_from is not None
         faults = {id: self._fault_rows(id, now) for id in sorted(touched)}
         lost = self._deaf_from is not None and now.mono - self._deaf_from >= BROKER_LOST_S
         scene, settings, before, doubtful = (
@@ -330,6 +346,9 @@ class Monitoring:
 
         def write(tx: Tx) -> tuple[Outcome, bool]:
             tx.put_nodes(node_rows)
+            tx.put_node_events(events)
+            if not deaf:
+                tx.note(HEARD_UNTIL, now.wall.isoformat())
             tx.put_faults(row for rows in faults.values() for row in rows)
             cases = _as_stored(tx, before, now) if doubtful else before
             return settle(tx, cases, scene, settings, self._plan_messages, now)
@@ -343,9 +362,17 @@ class Monitoring:
             self._deadlines.set(_BOOK, now.mono + STORE_AGAIN_S)
             raise
         self._doubtful = False
+        self._kept_liveness |= {row.node: row.liveness for row in node_rows}
+        self._heard_events = [event for event in self._heard_events if event not in events]
         for id, rows in faults.items():
             self._kept_faults[id] = frozenset(row.code for row in rows if row.state != FaultState.OK)
         self._take(outcome, wrote)
+
+    def _events(self, rows: Iterable[NodeRow]) -> list[NodeEvent]:
+        """What changed of who is there. A node of which there was never a word is none yet."""
+        known = self._kept_liveness
+        changed = (row for row in rows if row.liveness != known.get(row.node, Liveness.UNKNOWN))
+        return [*self._heard_events, *(NodeEvent(row.node, row.since, row.liveness) for row in changed)]
 
     def _take(self, outcome: Outcome, wrote: bool) -> None:
         """What was decided is committed."""

@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 
 from broadcasts.difference import held_by
 from broadcasts.model import Node, Occurrence, Playlist, Zone
-from controller.domain import centre
+from controller.domain import centre, monthly
 from controller.domain.asrun import count
 from controller.domain.delivery import Delivery, DeliveryState, OccurrenceRow
 from controller.domain.emergencies import EmergencyRow
@@ -27,7 +27,7 @@ from controller.domain.preflight import PreflightRow
 from controller.domain.site import Settings
 from controller.domain.workorders import WorkOrder, is_overdue
 from controller.ports import Clock, Desired, FaultRow, NodeRow, Store, Tx
-from controller.services import changelog, emergencyreport, story
+from controller.services import changelog, emergencyreport, monthreport, story
 from controller.services import readmodels as shape
 from controller.services.commissioning import compared
 from controller.services.leadership import leader_of
@@ -160,6 +160,11 @@ class Reporting:
     async def order(self, id: int) -> Plain:
         """One incident with its work order, its pictures and the whole history. KeyError if there is none."""
         return await self._read(lambda reader: reader.order(id))
+
+    async def month(self, month: str, commune: str = "") -> Plain:
+        """The figures of a month written as 2026-11, of the whole site or one commune. ValueError: no such month."""
+        start, end = monthreport.bounds(month, self._settings.site.zone)
+        return await self._read(lambda reader: reader.month(month, start, end, commune))
 
     async def behind(self, ticket: Ticket) -> Plain:
         """What the page behind a link shows: `standing`, the `language` of its recipient, and the `order` with how its
@@ -396,6 +401,11 @@ class _Reader:
             raise KeyError(f"there is no incident {id}")
         photos = [shape.photo(each, self._people) for each in self._tx.work_photos(id)]
         return {"now": shape.iso(self._now), **self._incident(row, self._tx.work_order(id), ()), "photos": photos}
+
+    def month(self, month: str, start: datetime, end: datetime, commune: str) -> Plain:
+        log = monthreport.read(self._tx, self._settings, start, end)
+        made = monthly.report(monthreport.only(log, commune) if commune else log, start, end, self._now)
+        return {"month": month, "now": shape.iso(self._now), **monthreport.plain(made, self._settings, commune)}
 
     def behind(self, ticket: Ticket) -> Plain:
         incident, rows = self._tx.incident(ticket.incident), self._tx.outbox(ticket.incident)

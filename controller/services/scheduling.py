@@ -59,6 +59,10 @@ VERDICT_AGAIN = timedelta(minutes=1)
 """When the database could not take a verdict."""
 JOURNAL_KEPT = timedelta(days=90)
 LEDGER_KEPT = timedelta(days=3 * 365)
+NODE_EVENTS_KEPT = timedelta(days=400)
+"""A year's reports, and the month in which they are made."""
+NONCES_KEPT = timedelta(days=2)
+"""Longer than a page can be sent (links.NONCE_LIFE)."""
 AWAY_AT_MOST = timedelta(days=30)
 """How far back a start looks for airings that ended while no controller was there."""
 ARM_AHEAD = timedelta(hours=26)
@@ -344,6 +348,8 @@ class Scheduling:
         await self._prune(lambda tx, before: tx.prune_ledger(before), LEDGER_KEPT)
         await self._prune(lambda tx, before: tx.prune_selftests(before), LEDGER_KEPT)
         await self._prune(lambda tx, before: tx.prune_emergencies(before), LEDGER_KEPT)
+        await self._prune(lambda tx, before: tx.prune_node_events(before), NODE_EVENTS_KEPT)
+        await self._prune(lambda tx, before: tx.prune_used(before), NONCES_KEPT)
         log.info("cleaned", assets_dropped=dropped)
 
     async def _end_what_ended(self) -> None:

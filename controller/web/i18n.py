@@ -59,6 +59,34 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "drill": ("DIỄN TẬP · DRILL", "DIỄN TẬP · DRILL"),
     "ordered-by": ("{by} ra lệnh lúc {at}, hiệu lực đến {until}", "ordered by {by} at {at}, in force until {until}"),
     "not-sounding": ("{n} cụm loa chưa phát", "{n} nodes do not sound"),
+    # the month's report
+    "r-title": ("Báo cáo tháng {month}", "Report for {month}"),
+    "r-span": ("Từ {start} đến {end}", "From {start} to {end}"),
+    "r-availability": ("Tỷ lệ hoạt động", "Availability"),
+    "r-mtta": ("Trung bình đến lúc nhận việc", "Mean time to acknowledge"),
+    "r-mttr": ("Trung bình đến lúc phục hồi", "Mean time to recovery"),
+    "r-verified": ("Sửa xong đo lại đạt", "Repairs verified"),
+    "r-overdue": ("Phiếu quá hạn", "Overdue orders"),
+    "r-repeats": ("Tái diễn trong 7 ngày", "Repeats within 7 days"),
+    "r-missed": ("Số phút không phát được", "Minutes of air missed"),
+    "r-nodes": ("Cụm loa", "Nodes"),
+    "r-down": ("Mất liên lạc", "Down"),
+    "r-told": ("Sự cố đã báo", "Incidents told"),
+    "r-not-counted": ("Không tính", "Not counted"),
+    "r-total": ("Toàn bộ", "Total"),
+    "r-none": ("(không thuộc nhóm nào)", "(of none)"),
+    "r-communes": ("Theo xã", "By commune"),
+    "r-models": ("Theo loại thiết bị", "By model"),
+    "r-time": (
+        "Thời gian không tính là hoạt động cũng không tính là hỏng (cộng các cụm loa): chưa rõ {unknown}, trước khi có "
+        "tin đầu tiên {before}, bảo trì {maintenance}.",
+        "Time that counts neither as up nor as down, of all nodes together: unknown {unknown}, before the first word "
+        "{before}, maintenance {maintenance}.",
+    ),
+    "r-words": (
+        "Mọi số liệu đều tính lại được từ nhật ký sự kiện; định nghĩa trong docs/operator.md.",
+        "Every figure can be recomputed from the event log; definitions are in docs/operator.md.",
+    ),
     # the page behind a link
     "o-title": ("Phiếu sửa chữa", "Work order"),
     "o-unknown": (

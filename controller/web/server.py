@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from controller.ports import StoreError
-from controller.web import api, emergency, media, order, pages
+from controller.web import api, emergency, media, order, pages, report
 from controller.web.guard import Guard, ReadOnly, Refusal, names_of
 from controller.web.live import Live
 from controller.web.needs import Controller
@@ -48,6 +48,7 @@ def create(app: Controller, *, token: str, refusal: Callable[[], Refusal] | None
     site.include_router(media.router(app.library, app.dispatch, media.Doorkeeper(app.store, app.clock)))
     site.include_router(pages.router(app))
     site.include_router(order.router(app))
+    site.include_router(report.router(app))
     site.mount("/static", StaticFiles(directory=STATIC), name="static")
     if refusal is not None:
         site.add_middleware(ReadOnly, refusal=refusal)

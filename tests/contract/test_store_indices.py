@@ -52,6 +52,8 @@ QUESTIONS: dict[str, Callable[[SqlTx], object]] = {
     "incident_events_of": lambda tx: tx.incident_events_of([1, 2]),
     "work_order": lambda tx: tx.work_order(1),
     "work_order_events_of": lambda tx: tx.work_order_events_of([1, 2]),
+    "node_events": lambda tx: tx.node_events(T0, T0 + DAY),
+    "prune_node_events": lambda tx: tx.prune_node_events(T0),
     "work_photos": lambda tx: tx.work_photos(1),
     "use_once": lambda tx: tx.use_once("a", T0),
     "prune_used": lambda tx: tx.prune_used(T0),

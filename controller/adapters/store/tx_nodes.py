@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, exists, insert, select
 
 from controller.adapters.store import schema
 from controller.adapters.store.mapping import Mapped
 from controller.adapters.store.tx_base import TxBase
-from controller.ports import FaultRow, NodeEvent, NodeRow
+from controller.domain.monthly import NodeEvent
+from controller.ports import FaultRow, NodeRow
 
 NODES = Mapped(schema.nodes, NodeRow)
 EVENTS = Mapped(schema.node_events, NodeEvent)
@@ -29,19 +30,18 @@ class NodesTx(TxBase):
             self.conn.execute(insert(schema.node_events), values)
 
     def node_events(self, start: datetime, end: datetime) -> list[NodeEvent]:
-        rows = schema.node_events.c
-        last = select(rows.node, func.max(rows.at).label("at")).where(rows.at < start).group_by(rows.node).subquery()
-        earlier = EVENTS.select().join(last, (rows.node == last.c.node) & (rows.at == last.c.at))
-        found = [
-            *EVENTS.all(self.conn, earlier.order_by(rows.node, rows.id)),
-            *EVENTS.all(self.conn, EVENTS.select().where(rows.at >= start, rows.at < end).order_by(rows.at, rows.id)),
-        ]
+        rows, later = schema.node_events.c, schema.node_events.alias().c
+        # no GROUP BY: it would walk through all events there are
+        newer = exists().where(later.node == rows.node, later.at > rows.at, later.at < start)
+        earlier = EVENTS.select().where(rows.at < start, ~newer)
+        since = EVENTS.select().where(rows.at >= start, rows.at < end).order_by(rows.at, rows.id)
+        found = [*EVENTS.all(self.conn, earlier), *EVENTS.all(self.conn, since)]
         return sorted(found, key=lambda row: (row.node, row.at))
 
     def prune_node_events(self, before: datetime, limit: int = 5000) -> int:
-        rows = schema.node_events.c
-        newest = select(func.max(rows.id)).group_by(rows.node)
-        old = select(rows.id).where(rows.at < before, rows.id.not_in(newest)).order_by(rows.at).limit(limit)
+        rows, later = schema.node_events.c, schema.node_events.alias().c
+        newer = exists().where(later.node == rows.node, later.at > rows.at)
+        old = select(rows.id).where(rows.at < before, newer).order_by(rows.at).limit(limit)
         return self.conn.execute(delete(schema.node_events).where(rows.id.in_(old))).rowcount
 
     def put_faults(self, rows: Iterable[FaultRow]) -> None:
