@@ -11,6 +11,8 @@ import os
 import re
 import secrets
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, Response
@@ -28,46 +30,70 @@ FOREVER = "private, max-age=31536000, immutable"
 """The name is the hash of the content: what was fetched once never changes."""
 
 TRUSTED_S = 60.0
-"""A verified password is believed this long without asking the database; a withdrawn one works no longer."""
+"""What the database says of passwords is believed this long; a withdrawn one works no longer."""
+
+SMALL = 1024 * 1024
+"""Bytes of an asset that is answered from memory: the newest announcement is fetched by every node at once."""
+
+SMALL_KEPT = 16
 
 
 @dataclass(frozen=True, slots=True)
 class _Verified:
     digest: bytes
-    until: float
+    stored: str
 
 
 class Doorkeeper:
-    """Checks node credentials. A pair that was verified is remembered for a minute, as a keyed digest, so that a
-    node that fetches in ranges costs one key derivation and not hundreds."""
+    """Checks node credentials. A pair that was verified is remembered as a keyed digest for as long as the database has
+    that password, so that a node that fetches in ranges costs one key derivation and not hundreds; and the database is
+    asked for all nodes at once, so that a thousand that fetch together cost one reading."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
         self._key = secrets.token_bytes(32)
+        self._stored: dict[str, str] = {}
+        self._read_at = -TRUSTED_S
+        self._reading = asyncio.Lock()
         self._verified: dict[str, _Verified] = {}
         self._deriving = asyncio.Semaphore(2)
 
     async def admit(self, authorization: str | None) -> str:
         """The node that `authorization` (a Basic header) proves; Refusal otherwise."""
         node, password = _basic(authorization)
+        await self._refresh()
         digest = hmac.digest(self._key, f"{node}\0{password}".encode("utf-8", "surrogatepass"), hashlib.sha256)
         known = self._verified.get(node)
-        if known and known.until > self._clock.monotonic() and hmac.compare_digest(known.digest, digest):
+        if known and known.stored == self._stored.get(node) and hmac.compare_digest(known.digest, digest):
             return node
-        if not await self._check(node, password):
+        if not await self._proves(node, password) and not await self._proves_now(node, password):
             raise _unauthorized()
-        self._verified[node] = _Verified(digest, self._clock.monotonic() + TRUSTED_S)
+        self._verified[node] = _Verified(digest, self._stored[node])
         return node
 
-    async def _check(self, node: str, password: str) -> bool:
-        stored = await self._store.transact(
-            lambda tx: next((row.password_hash for row in tx.credentials() if row.node == node), None)
-        )
+    async def _refresh(self) -> None:
+        async with self._reading:
+            now = self._clock.monotonic()
+            if now - self._read_at >= TRUSTED_S:
+                rows = await self._store.read(lambda tx: tx.credentials())
+                self._stored = {row.node: row.password_hash for row in rows}
+                self._read_at = now
+
+    async def _proves(self, node: str, password: str) -> bool:
+        stored = self._stored.get(node)
         if stored is None:
             return False
         async with self._deriving:
             return await asyncio.to_thread(verify, password, stored)
+
+    async def _proves_now(self, node: str, password: str) -> bool:
+        """By what the database says at this moment: a node that was just enrolled must not wait."""
+        row = await self._store.read(lambda tx: tx.credential(node))
+        if row is None or row.password_hash == self._stored.get(node):
+            return False
+        self._stored[node] = row.password_hash
+        return await self._proves(node, password)
 
 
 def _basic(authorization: str | None) -> tuple[str, str]:
@@ -92,8 +118,8 @@ class AssetResponse(FileResponse):
     max_ranges = 1
 
 
-def asset_response(library: Library, name: str, if_none_match: str | None) -> Response:
-    """The asset called `name`, 304 if the asker has it; Refusal 404 if there is none."""
+def asset_response(library: Library, name: str, if_none_match: str | None, *, whole: bool = False) -> Response:
+    """The asset called `name`, 304 if the asker has it; Refusal 404 if there is none. `whole`: no range is asked."""
     match = NAME.fullmatch(name)
     path = library.path(match[1]) if match else None
     if match is None or path is None:
@@ -105,7 +131,16 @@ def asset_response(library: Library, name: str, if_none_match: str | None) -> Re
         stat = os.stat(path)
     except FileNotFoundError:
         raise Refusal(404, "no such asset") from None
+    if whole and stat.st_size <= SMALL:
+        content = _content(path, stat.st_size)
+        return Response(content, media_type="audio/ogg", headers={**headers, "Accept-Ranges": "bytes"})
     return AssetResponse(path, headers=headers, media_type="audio/ogg", stat_result=stat)
+
+
+@lru_cache(maxsize=SMALL_KEPT)
+def _content(path: str, size: int) -> bytes:
+    """The name is the hash of the content; `size` so that a file still being replaced is not taken for it."""
+    return Path(path).read_bytes()
 
 
 def holds(if_none_match: str, sha256: str) -> bool:
@@ -132,6 +167,7 @@ def router(library: Library, documents: Dispatch, doorkeeper: Doorkeeper) -> API
         node = await doorkeeper.admit(request.headers.get("authorization"))
         if name.endswith(".jws"):
             return document_response(documents, name, node)
-        return asset_response(library, name, request.headers.get("if-none-match"))
+        whole = request.method == "GET" and "range" not in request.headers
+        return asset_response(library, name, request.headers.get("if-none-match"), whole=whole)
 
     return routes
