@@ -7,20 +7,30 @@ whatever else is being fetched.
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import os
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from pathlib import Path
 
-import httpx
+import aiohttp
+from yarl import URL
 
 URGENT = timedelta(seconds=90)
 JITTER_S = 60.0
 URGENT_AT_ONCE = 4
 RETRY_S = (2.0, 60.0)
+CONNECTIONS = 100
+SILENCE_S = 20.0
+CHECKED_AT_ONCE = 256 * 1024
+"""Bytes of an asset whose hash is made in the event loop: a thread for it would cost more than the hash."""
+
+FETCH_ERRORS = (aiohttp.ClientError, OSError, ValueError)
+"""What a request raises: unreachable, refused, cut off, too slow (TimeoutError), a URL that is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +53,12 @@ class Media:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        limits = httpx.Limits(max_connections=100, max_keepalive_connections=50)
-        timeout = httpx.Timeout(20.0, pool=None)
-        self.http = httpx.AsyncClient(limits=limits, timeout=timeout, follow_redirects=False)
+        self.http = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=CONNECTIONS),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=SILENCE_S, sock_read=SILENCE_S),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+        )
         self.bulk = asyncio.Semaphore(24)
         self.urgent = asyncio.Semaphore(64)
         self.fetched = 0
@@ -63,7 +76,7 @@ class Media:
             draft.replace(asset)
 
     async def close(self) -> None:
-        await self.http.aclose()
+        await self.http.close()
 
 
 class Assets:
@@ -81,8 +94,8 @@ class Assets:
     ) -> None:
         self.folder = folder / "assets"
         self._media = media
-        self._base = httpx.URL(base)
-        self._auth = httpx.BasicAuth(*auth)
+        self._base = URL(base)
+        self._login = {"Authorization": f"Basic {base64.b64encode(':'.join(auth).encode()).decode()}"}
         self._now = now
         self._arrived = arrived
         self.held: set[str] = set()
@@ -129,11 +142,16 @@ class Assets:
         return [sha256 for sha256 in held if not _is(self.path(sha256), sha256)]
 
     async def fetch_document(self, url: str) -> bytes:
-        """A document that lies at a URL of the controller. Raises httpx.HTTPError."""
-        target = self._base.join(url)
-        auth = self._auth if _same_origin(target, self._base) else None
-        response = await self._media.http.get(target, auth=auth)
-        return response.raise_for_status().content
+        """A document that lies at a URL of the controller. Raises FETCH_ERRORS."""
+        target = self._base.join(URL(url))
+        async with self._media.http.get(target, headers=self._headers(target), allow_redirects=False) as response:
+            if response.status != HTTPStatus.OK:
+                raise ValueError(f"{target} answers {response.status}")
+            return await response.read()
+
+    def _headers(self, target: URL) -> dict[str, str]:
+        """The node's credentials are for the controller only."""
+        return {"Accept-Encoding": "identity", **(self._login if target.origin() == self._base.origin() else {})}
 
     def drop(self, sha256: str) -> None:
         """Forget a bad file and fetch it again."""
@@ -189,8 +207,11 @@ class Assets:
         try:
             async with self._media.urgent if urgent else self._media.bulk:
                 await self._download(want)
-                await asyncio.to_thread(self._check, want)
-        except (FetchFailed, httpx.HTTPError, httpx.InvalidURL, OSError):
+                if 0 < want.size <= CHECKED_AT_ONCE:
+                    self._check(want)
+                else:
+                    await asyncio.to_thread(self._check, want)
+        except (FetchFailed, *FETCH_ERRORS):
             self._failed(want)
         else:
             self._succeeded(want)
@@ -204,23 +225,22 @@ class Assets:
         have = part.stat().st_size if part.exists() else 0
         if want.size and have >= want.size:
             return
-        url = self._base.join(want.url)
-        headers = {"Accept-Encoding": "identity"}
+        url = self._base.join(URL(want.url))
+        headers = self._headers(url)
         if have:
             headers["Range"] = f"bytes={have}-"
-        auth = self._auth if _same_origin(url, self._base) else None
-        async with self._media.http.stream("GET", url, headers=headers, auth=auth) as response:
+        async with self._media.http.get(url, headers=headers, allow_redirects=False) as response:
             await self._receive(want, response, part, have)
 
-    async def _receive(self, want: Want, response: httpx.Response, part: Path, have: int) -> None:
-        if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+    async def _receive(self, want: Want, response: aiohttp.ClientResponse, part: Path, have: int) -> None:
+        if response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             _discard(part)
-        if response.status_code not in (httpx.codes.OK, httpx.codes.PARTIAL_CONTENT):
-            raise FetchFailed(f"{response.url} answers {response.status_code}")
-        resumed = response.status_code == httpx.codes.PARTIAL_CONTENT
+        if response.status not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
+            raise FetchFailed(f"{response.url} answers {response.status}")
+        resumed = response.status == HTTPStatus.PARTIAL_CONTENT
         size = have if resumed else 0
         with part.open("ab" if resumed else "wb") as file:
-            async for chunk in response.aiter_bytes():
+            async for chunk in response.content.iter_any():
                 size += len(chunk)
                 if want.size and size > want.size:
                     raise FetchFailed(f"{response.url} is longer than the {want.size} bytes it should have")
@@ -265,7 +285,3 @@ def _is(path: Path, sha256: str) -> bool:
         return _hash(path) == sha256
     except OSError:
         return False
-
-
-def _same_origin(url: httpx.URL, base: httpx.URL) -> bool:
-    return (url.scheme, url.host, url.port) == (base.scheme, base.host, base.port)

@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import httpx
 import msgspec
 
 from broadcasts.model import Playlist, assets_of
@@ -20,7 +19,7 @@ from controller.wire.messages import (
     PlaylistsRef,
 )
 from controller.wire.signing import load_keys
-from simulators.media import Want
+from simulators.media import FETCH_ERRORS, Want
 from simulators.speaker import Alarm, Ordered, Planned, Stop, Volume
 from simulators.trust import (
     NEVER_EXPIRED,
@@ -89,7 +88,7 @@ class Obedience:
         """A document too long for the broker: the same rules hold for what lies at the reference."""
         try:
             token = await self._node.assets.fetch_document(ref.url)
-        except httpx.HTTPError as error:
+        except FETCH_ERRORS as error:
             self._reject("playlists", Rejected("unreachable", alarming=False, detail=str(error)))
             return
         if digest_of(token) != ref.sha256:
