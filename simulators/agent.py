@@ -29,6 +29,7 @@ from simulators.media import Assets, Media
 from simulators.memory import Memory
 from simulators.obedience import Obedience
 from simulators.output import Output, Programme
+from simulators.pace import Pace
 from simulators.parts import Parts
 from simulators.speaker import (
     Action,
@@ -63,6 +64,7 @@ class Shared:
     media: Media
     decoder: Decoder
     executor: Executor
+    pace: Pace
     rng: random.Random = field(default_factory=random.Random)
 
 
@@ -101,7 +103,7 @@ class Node:
             now=self.now,
             arrived=self._asset_arrived,
         )
-        self.link = Link(enrolment.mqtt, self, shared.executor)
+        self.link = Link(enrolment.mqtt, self, shared.executor, shared.pace)
         self._forget()
 
     def _forget(self) -> None:
@@ -126,7 +128,7 @@ class Node:
     def moment(self) -> Moment:
         return Moment(self.now(), time.monotonic())
 
-    def power_on(self, *, connect_after_s: float = 0.0) -> None:
+    def power_on(self) -> None:
         """Boot: read back what must not be forgotten, say what the crash cut off, connect."""
         if self.powered:
             return
@@ -148,7 +150,7 @@ class Node:
         self.vitals.schedule(first=True)
         self.vitals.watch_battery()
         if self.powered and "link" not in self.parts.faults:
-            self.link.open(after_s=connect_after_s)
+            self.link.open()
 
     def _own_up(self) -> None:
         """What was begun before a crash and never ended will not sound again; nobody else could tell."""

@@ -43,6 +43,7 @@ class Control:
         self._server: asyncio.Server | None = None
         self._doing: dict[str, Callable[[Request], Answer]] = {
             "list": self._list,
+            "summary": self._summary,
             "inject": self._inject,
             "mend": self._mend,
             "kill": self._kill,
@@ -92,6 +93,9 @@ class Control:
         wanted = request.get("node")
         nodes = [self._node(request)] if wanted is not None else list(self._fleet.nodes.values())
         return {"nodes": {node.id: _describe(node) for node in nodes}}
+
+    def _summary(self, request: Request) -> Answer:
+        return {"summary": self._fleet.summary(whole=True).plain()}
 
     def _inject(self, request: Request) -> Answer:
         node = self._node(request)

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -22,10 +23,14 @@ from simulators.connecting import DaemonPool
 from simulators.control import Control
 from simulators.disk import Disk
 from simulators.media import Media
+from simulators.pace import Pace
+from simulators.summary import FAULTS_SHOWN, Summary
 from simulators.timeline import Timeline
 
 CONNECTS_AT_ONCE = 16
-CONNECTS_PER_S = 200
+CONNECTS_PER_S = 250
+"""Of all processes together."""
+BOOTS_AT_ONCE = 50
 HEARD_S = 0.5
 CLOCK_STEP_S = 0.05
 GOODBYE_S = 0.8
@@ -51,15 +56,27 @@ class Fleet:
     """Nodes made from `enrolments`, each keeping its files in `folder`/{node}.
 
     The first `listen` nodes write what was heard there to `heard.wav`. `control`: path of the control socket.
+    `part`, `parts`: this is one of several processes that keep their nodes in the same folder.
     """
 
     def __init__(
-        self, enrolments: Sequence[Enrolment], folder: Path, *, listen: int = 0, control: Path | None = None
+        self,
+        enrolments: Sequence[Enrolment],
+        folder: Path,
+        *,
+        listen: int = 0,
+        control: Path | None = None,
+        part: int = 0,
+        parts: int = 1,
     ) -> None:
         self._enrolments = enrolments
         self._folder = folder
         self._listen = listen
         self._control_path = control
+        self._suffix = f".{part}" if parts > 1 else ""
+        self._pace = Pace(CONNECTS_PER_S / parts)
+        self._began = time.monotonic()
+        self._told = (self._began, 0)
         self.nodes: dict[str, Node] = {}
         self._timelines: dict[str, Timeline] = {}
         self._decoder: Decoder | None = None
@@ -73,16 +90,19 @@ class Fleet:
         executor = DaemonPool(min(CONNECTS_AT_ONCE, max(1, len(self._enrolments))))
         shared = Shared(
             disk=Disk(),
-            media=Media(self._folder / ".media"),
-            decoder=Decoder(self._folder / ".decoded"),
+            media=Media(self._folder / f".media{self._suffix}"),
+            decoder=Decoder(self._folder / f".decoded{self._suffix}"),
             executor=executor,
+            pace=self._pace,
             rng=random.Random(),  # noqa: S311  jitter
         )
         self._decoder, self._media = shared.decoder, shared.media
-        for index, enrolment in enumerate(self._enrolments):
-            self._add(enrolment, shared, index)
-        _leave_alone_what_stays()
         try:
+            for index, enrolment in enumerate(self._enrolments):
+                self._add(enrolment, shared, index)
+                if index % BOOTS_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+            _leave_alone_what_stays()
             async with contextlib.AsyncExitStack() as stack:
                 if self._control_path is not None:
                     await stack.enter_async_context(Control(self, self._control_path))
@@ -102,25 +122,58 @@ class Fleet:
             timeline = self._timelines[node] = Timeline(known.folder)
             timeline.open(time.time())
 
-    def skew_ms(self) -> float | None:
-        """How far apart the nodes began what most of them began last; None before two have."""
-        last = [next(reversed(node.started.items())) for node in self.nodes.values() if node.started]
-        if not last:
-            return None
-        common, count = Counter(id for id, _ in last).most_common(1)[0]
-        at = [instant for id, instant in last if id == common]
-        return (max(at) - min(at)).total_seconds() * 1000 if count > 1 else None
+    def summary(self, *, whole: bool = False) -> Summary:
+        """What all nodes amount to now; `whole`: with every start, for the end."""
+        nodes = list(self.nodes.values())
+        occurrence, starts = self._last_start(nodes)
+        broken = [node for node in nodes if node.faults]
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        return Summary(
+            nodes=len(self._enrolments),
+            connected=sum(node.link.connected for node in nodes),
+            without_power=sum(not node.powered for node in nodes),
+            playing=sum(node.playing() is not None for node in nodes),
+            missing=sum(node.assets.missing for node in nodes),
+            journal_waiting=sum(node.journal.backlog for node in nodes),
+            broken=len(broken),
+            faults=tuple(f"{node.id}: {', '.join(node.faults)}" for node in broken[:FAULTS_SHOWN]),
+            connections=self._pace.connections,
+            peak_per_s=self._pace.peak_per_s,
+            connect_s=round(max(0.0, self._pace.last_up - self._began), 1),
+            occurrence=occurrence,
+            started=len(starts),
+            first=min(starts, default=0.0),
+            last=max(starts, default=0.0),
+            starts=tuple(starts) if whole else (),
+            memory_mb=round(process_memory_mb(), 1),
+            cpu_s=round(usage.ru_utime + usage.ru_stime, 1),
+            **self._fetching(),
+        )
 
-    def fetched_mb(self) -> float:
-        """Audio fetched by all nodes together."""
-        return self._media.fetched_bytes / 1e6 if self._media is not None else 0.0
+    @staticmethod
+    def _last_start(nodes: Sequence[Node]) -> tuple[str, list[float]]:
+        """What most nodes began last, and when each did."""
+        last = [next(reversed(node.started.items())) for node in nodes if node.started]
+        if not last:
+            return "", []
+        common, _ = Counter(id for id, _ in last).most_common(1)[0]
+        return common, [at.timestamp() for id, at in last if id == common]
+
+    def _fetching(self) -> dict[str, Any]:
+        if self._media is None:
+            return {}
+        now, before = time.monotonic(), self._told
+        self._told = (now, self._media.fetched_bytes)
+        rate = (self._media.fetched_bytes - before[1]) / 1e6 / max(0.1, now - before[0])
+        mb = round(self._media.fetched_bytes / 1e6, 3)
+        return {"fetched": self._media.fetched, "fetched_mb": mb, "fetch_mb_s": round(rate, 3)}
 
     def _add(self, enrolment: Enrolment, shared: Shared, index: int) -> None:
         node = Node(enrolment, self._folder / enrolment.node, shared)
         self.nodes[node.id] = node
         if index < self._listen:
             self.hear(node.id, True)
-        node.power_on(connect_after_s=index / CONNECTS_PER_S)
+        node.power_on()
 
     async def _keep_books(self) -> None:
         """Twice a second: write what was heard; notice a step of the host's clock."""

@@ -26,6 +26,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from controller.wire.messages import MqttAccess
+from simulators.pace import Pace
 
 KEEPALIVE_S = 20
 MISC_S = 4.0
@@ -63,10 +64,11 @@ class Owner(Protocol):
 class Link:
     """Connects and keeps connecting, with jitter, until closed."""
 
-    def __init__(self, access: MqttAccess, owner: Owner, executor: Executor) -> None:
+    def __init__(self, access: MqttAccess, owner: Owner, executor: Executor, pace: Pace) -> None:
         self._access = access
         self._owner = owner
         self._executor = executor
+        self._pace = pace
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._client: Client | None = None
@@ -79,13 +81,13 @@ class Link:
         self.connected = False
         self.attempts = 0
 
-    def open(self, *, after_s: float = 0.0) -> None:
-        """Start connecting in `after_s` seconds."""
+    def open(self) -> None:
+        """Start connecting, when the process has a turn for it."""
         for ghost in self._ghosts:
             self._forget(ghost)
         self._ghosts.clear()
         if self._task is None:
-            self._task = asyncio.create_task(self._keep_connected(after_s), name="link")
+            self._task = asyncio.create_task(self._keep_connected(), name="link")
 
     def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool = False) -> bool:
         """Hand over to the broker; False if not connected. Nothing is queued for later."""
@@ -140,10 +142,10 @@ class Link:
             self._task.cancel()
             self._task = None
 
-    async def _keep_connected(self, after_s: float) -> None:
-        await asyncio.sleep(after_s)
+    async def _keep_connected(self) -> None:
         pause = random.uniform(*RETRY_FIRST_S)  # noqa: S311  jitter
         while True:
+            await asyncio.sleep(self._pace.wait_s(self._loop.time()))
             self.attempts += 1
             self._down.clear()
             client = self._client = self._new_client()
@@ -279,6 +281,7 @@ class Link:
         """The first SUBACK of a connection: what is said from now on can be answered."""
         if client is self._client and not self.connected and not self._down.is_set():
             self.connected = self._came_to_be = True
+            self._pace.came_up(self._loop.time())
             self._owner.on_up()
 
     def _on_disconnect(

@@ -37,6 +37,8 @@ ListenOption = Annotated[
 ControlOption = Annotated[
     Path | None, typer.Option("--control", metavar="SOCKET", help=t("The control socket of the simulated nodes."))
 ]
+ProcessesOption = Annotated[int, typer.Option("--processes", min=1, help=t("Share the nodes among so many processes."))]
+SumOption = Annotated[bool, typer.Option("--json", help=t("No table; at the end, the sum of it as JSON."))]
 NodeArgument = Annotated[str, typer.Argument(metavar="NODE")]
 FaultArgument = Annotated[str, typer.Argument(metavar="FAULT", help=t("A fault's code, as amplifier or line-open."))]
 
@@ -47,12 +49,15 @@ def simulate(
     listen: ListenOption = 0,
     folder: FolderOption = None,
     control: ControlOption = None,
+    processes: ProcessesOption = 1,
+    as_json: SumOption = False,
     config: ConfigOption = CONFIG,
 ) -> None:
     home = folder or base.data_folder(config) / FOLDER
     home.mkdir(parents=True, exist_ok=True)
     files = enrolments or _enrolled(config, home / ENROLMENTS, nodes)
     program = command(files, home / NODES, nodes=nodes, listen=listen, control=control or home / SOCKET)
+    program += ["--processes", str(processes), *(["--json"] if as_json else [])]
     os.execv(program[0], program)  # noqa: S606 - the simulator is a program of its own
 
 

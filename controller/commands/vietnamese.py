@@ -148,6 +148,8 @@ CATALOGUE: Mapping[str, str] = {
     "How many nodes; 0: all.": "Số cụm loa; 0: tất cả.",
     "Where the nodes keep what a node keeps.": "Nơi các cụm loa lưu dữ liệu của mình.",
     "So many nodes write what they play as heard.wav.": "Chừng này cụm loa ghi những gì phát ra vào heard.wav.",
+    "Share the nodes among so many processes.": "Chia các cụm loa cho chừng này tiến trình.",
+    "No table; at the end, the sum of it as JSON.": "Không hiện bảng; khi kết thúc thì in tổng kết dạng JSON.",
     "The control socket of the simulated nodes.": "Socket điều khiển các cụm loa mô phỏng.",
     "A fault's code, as amplifier or line-open.": "Mã lỗi, như amplifier hoặc line-open.",
     "End by itself, as 60s or 5m; with Ctrl-C if not given.": (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import sys
 import time
@@ -69,3 +70,33 @@ async def test_it_ends_at_once_even_while_the_broker_cannot_be_reached(tmp_path:
     process.send_signal(number)
     assert await process.wait() == 0
     assert time.monotonic() - asked < 3
+
+
+async def test_processes_share_the_nodes_and_add_up_at_the_end(tmp_path: Path) -> None:
+    enrolments = tmp_path / "enrolments"
+    enrolments.mkdir()
+    for n in range(3):
+        enrolment = Enrolment(
+            f"node-{n}",
+            "loa/v1",
+            MqttAccess("127.0.0.1", 9, f"node-{n}", "secret"),
+            MediaAccess("http://127.0.0.1:9"),
+            KeySet((generate_key().public_jwk,)),
+        )
+        (enrolments / f"node-{n}.json").write_bytes(msgspec.json.encode(enrolment))
+    control = tmp_path / "sock"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "simulators", "--enrolments", str(enrolments), "--folder", str(tmp_path / "nodes")),
+        *("--control", str(control), "--processes", "2", "--json"),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    sockets = [tmp_path / "sock.0", tmp_path / "sock.1"]
+    while not all(path.exists() for path in sockets):
+        assert process.returncode is None
+        await asyncio.sleep(0.02)
+    shares = [set((await ask(path, do="list"))["nodes"]) for path in sockets]
+    assert shares == [{"node-0", "node-2"}, {"node-1"}]
+    process.send_signal(signal.SIGTERM)
+    output, _ = await process.communicate()
+    assert process.returncode == 0
+    assert (json.loads(output)["nodes"], json.loads(output)["connected"]) == (3, 0)
