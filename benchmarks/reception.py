@@ -161,7 +161,7 @@ async def _tell_figures(meter: Meter) -> None:
 @asynccontextmanager
 async def _app(port: int, nodes: int) -> AsyncIterator[App]:
     """The controller with the shipped rules and that many nodes, and nothing planned."""
-    settings = _settings(nodes)
+    settings = settings_for(nodes)
     with tempfile.TemporaryDirectory(prefix="loa-bench-") as folder:
         store = SqlStore(f"sqlite:///{folder}/loa.db")
         await store.open()
@@ -204,7 +204,7 @@ async def _take(app: App) -> None:
         UP_AND_LISTENING.set()
 
 
-def _settings(nodes: int) -> Settings:
+def settings_for(nodes: int) -> Settings:
     shipped = load(ROOT / "config")
     models = list(shipped.nodes.values())
     made: dict[str, Node] = {}

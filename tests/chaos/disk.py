@@ -35,6 +35,10 @@ class SmallDisk:
         self._folder.mkdir(parents=True, exist_ok=True)
         return _run("mount", "-t", "tmpfs", "-o", f"size={SIZE_MB}m,mode=711", "tmpfs", str(self._folder))
 
+    def unmount(self) -> str:
+        """Now or when its last file is closed. Empty, or why not."""
+        return _run("umount", "--lazy", str(self._folder))
+
     def fill(self) -> None:
         """To the last byte."""
         piece = b"\0" * 65536

@@ -9,10 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import httpx
-import yaml
 
 from controller.ports import StoreError, Tx
 from tests.chaos.disk import own_mounts
@@ -158,18 +156,10 @@ async def _evidence(stage: Stage, hands: Hands, operator: Operator, recorder: Re
         recorder=recorder,
         arrived=stage.arrived(),
         repeats_allowed=cuts * len(COMMUNES) * 2,
-        channels=_channels(stage),
+        people=[f"tho-{commune}" for commune in COMMUNES],
     )
     await stage.stored(evidence.read)
     return evidence
-
-
-def _channels(stage: Stage) -> dict[str, tuple[str, ...]]:
-    people: list[dict[str, Any]] = yaml.safe_load((stage.config / "alerts.yaml").read_text())["people"]
-    return {
-        one["id"]: tuple(f"{kind}:{address}" for each in one["channels"] for kind, address in each.items())
-        for one in people
-    }
 
 
 async def _not_back(stage: Stage, operator: Operator, recorder: Recorder) -> list[str]:

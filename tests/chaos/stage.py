@@ -115,6 +115,8 @@ class Stage(District):
             await self.end(name, signal.SIGKILL)
         await self._broker.stop()
         await self._stack.aclose()
+        if self.disk is not None:
+            self.disk.unmount()
 
     def _write_configuration(self) -> None:
         shutil.copytree(ROOT / "config", self.config)
@@ -126,6 +128,7 @@ class Stage(District):
         site["mqtt"] |= {"username": "_controller-{instance}", "port": self.cables["controllers"].port}
         self._replace("site.yaml", site)
         alerts = yaml.safe_load((self.config / "alerts.yaml").read_text())
+        alerts["fail_over"] = "30s"
         alerts["wait"] = {"critical": "1s", "other": "2s"}
         alerts["silence"] = {"told_after": "20s", "told_after_if_due": "15s"}
         alerts["people"] = [self._technician(alerts["people"][0], commune) for commune in COMMUNES]
@@ -141,7 +144,7 @@ class Stage(District):
         _, _, _, web = self._ports
         id = f"tho-{commune}"
         channels = [{"webhook": f"http://127.0.0.1:{web}/{id}"}, {"smtp": f"{id}@district.example"}]
-        return {**pattern, "id": id, "communes": [commune], "channels": channels}
+        return {**pattern, "id": id, "communes": [commune], "channels": channels, "also": []}
 
     def _wire_nodes(self) -> None:
         """Nodes reach broker and audio over cables of their own."""
