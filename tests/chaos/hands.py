@@ -198,12 +198,22 @@ class Hands:
         alarm = Alarm(act.target, datetime.now(UTC))
         self.alarms.append(alarm)
         with self._trouble(act.kind):
-            answer = await self.stage.order("emergency", sound="thu-nghiem", to=[act.target], by="hương")
-            alarm.id = answer["id"] if answer else ""
+            ordering = asyncio.create_task(self._order(alarm), name=str(act))
             yield
+            await ordering
             alarm.end_asked = datetime.now(UTC)
             if alarm.id:
                 alarm.ended = await self.stage.order(f"emergency/{alarm.id}/end", by="đình") is not None
+
+    async def _order(self, alarm: Alarm) -> None:
+        """Who warns people tries again when nobody answers; not for ever."""
+        for _ in range(8):
+            alarm.asked = datetime.now(UTC)
+            answer = await self.stage.order("emergency", sound="thu-nghiem", to=[alarm.commune], by="hương")
+            if answer is not None:
+                alarm.id = answer["id"]
+                return
+            await asyncio.sleep(0.5)
 
     @asynccontextmanager
     async def edit(self, act: Act) -> AsyncIterator[None]:

@@ -86,7 +86,7 @@ class _Rule:
 CUTS = ("drop", "delay", "reset")
 
 RULES: Mapping[Kind, _Rule] = {
-    Kind.KILL_CONTROLLER: _Rule(24, (0.2, 6), "controller", "controllers"),
+    Kind.KILL_CONTROLLER: _Rule(16, (0.2, 6), "controller", "controllers"),
     Kind.STOP_CONTROLLER: _Rule(6, (2, 25), "controller", "controllers"),
     Kind.STEP_CLOCK: _Rule(4, (3, 12), "clock", "controllers", amounts=(-3600, -90, -5, 3, 40, 600, 3600)),
     Kind.KILL_BROKER: _Rule(6, (0.2, 6), "broker"),
@@ -105,7 +105,7 @@ RULES: Mapping[Kind, _Rule] = {
     Kind.FREEZE: _Rule(3, (1, 8), "node", "nodes"),
     Kind.NODE_CLOCK: _Rule(3, (5, 15), "node", "nodes", amounts=(-90, -3, 2, 60)),
     Kind.FAULT: _Rule(10, (8, 40), "node", "nodes", ways=FAULTS),
-    Kind.EMERGENCY: _Rule(4, (2, 10), "emergency", "communes"),
+    Kind.EMERGENCY: _Rule(8, (4, 15), "emergency", "communes"),
     Kind.EDIT: _Rule(8, (0, 0), "configuration"),
     Kind.BAD_EDIT: _Rule(3, (1, 6), "configuration"),
     Kind.ORDER: _Rule(5, (0, 0), "order", "communes"),

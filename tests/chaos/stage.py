@@ -144,7 +144,8 @@ class Stage(District):
         _, _, _, web = self._ports
         id = f"tho-{commune}"
         channels = [{"webhook": f"http://127.0.0.1:{web}/{id}"}, {"smtp": f"{id}@district.example"}]
-        return {**pattern, "id": id, "communes": [commune], "channels": channels, "also": []}
+        pattern = {name: value for name, value in pattern.items() if name != "also"}
+        return {**pattern, "id": id, "communes": [commune], "channels": channels}
 
     def _wire_nodes(self) -> None:
         """Nodes reach broker and audio over cables of their own."""
