@@ -57,9 +57,19 @@ def _written(data: Any, format: Format) -> str:
 
 
 def _print_table(data: Any) -> None:
-    columns = (t("Nodes"), t("Available"), "MTTA", "MTTR", t("Verified"), t("Overdue"), t("Repeats"), t("Air missed"))
+    columns = (
+        t("Nodes"),
+        t("Up (%)"),
+        t("MTTA h:min"),
+        t("MTTR h:min"),
+        t("Verified (%)"),
+        t("Overdue"),
+        t("Repeats"),
+        t("Air missed min"),
+    )
     title = f"[bold]{plain(data['site'])} · {data['month']}[/bold]"
     grid = base.table("", *columns, title=title)
+    grid.columns[0].no_wrap = True
     grid.add_row(f"[bold]{t('Total')}[/bold]", *_cells(data["total"]))
     for heading, rows in ((t("Communes"), data["communes"]), (t("Models"), data["models"])):
         grid.add_row(f"[bold]{heading}[/bold]", *[""] * len(columns))
@@ -75,16 +85,23 @@ def _print_table(data: Any) -> None:
 
 
 def _cells(row: Any) -> list[str]:
-    missed = t(
-        "{missed} of {planned} min", missed=round(row["air_missed_s"] / 60), planned=round(row["air_planned_s"] / 60)
-    )
-    counts = [str(row["overdue"]), str(row["repeats"]), missed]
-    times = [_length(row["mtta_s"]), _length(row["mttr_s"])]
+    missed, planned = (round(row[f"air_{name}_s"] / 60) for name in ("missed", "planned"))
+    counts = [str(row["overdue"]), str(row["repeats"]), f"{missed}/{planned}"]
+    times = [_clock(row["mtta_s"]), _clock(row["mttr_s"])]
     return [str(row["nodes"]), _share(row["availability"]), *times, _share(row["verified_share"]), *counts]
 
 
 def _share(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.2f} %"
+    """Percent. 100 is said of nothing less."""
+    if value is None or value == 1:
+        return "-" if value is None else "100"
+    return f"{min(99.99, 100 * value):.2f}"
+
+
+def _clock(seconds: float | None) -> str:
+    """Hours and minutes, rounded: a column of a table has no room for words."""
+    minutes = None if seconds is None else round(seconds / 60)
+    return "-" if minutes is None else f"{minutes // 60}:{minutes % 60:02}"
 
 
 def _length(seconds: float | None) -> str:

@@ -19,6 +19,7 @@ from controller.domain.escalation import OutboxRow, OutboxState
 from controller.domain.faults import FaultRule, Severity, Text, Value
 from controller.domain.incidents import Incident, IncidentEvent
 from controller.domain.metrics import METRICS, UNITS_VI, Metric, baselines
+from controller.domain.monthly import kind_of
 from controller.domain.notready import told
 from controller.domain.preflight import Finding, PreflightRow, by_node
 from controller.domain.site import Settings
@@ -259,12 +260,12 @@ def history(events: Iterable[IncidentEvent]) -> list[Plain]:
 
 def is_told(event: IncidentEvent) -> bool:
     """Is it something to read on a phone, and not how Loa came to it?"""
-    return _kind(event.transition) in labels.HAPPENED
+    return kind_of(event.transition) in labels.HAPPENED
 
 
 def happened(event: IncidentEvent, names: Mapping[str, str]) -> Plain:
     """One step of an incident's history, in words. `names`: the people of config/alerts.yaml by id."""
-    kind = _kind(event.transition)
+    kind = kind_of(event.transition)
     said = event.reason if event.by != "loa" else ""
     return {
         "at": iso(event.at),
@@ -273,12 +274,6 @@ def happened(event: IncidentEvent, names: Mapping[str, str]) -> Plain:
         "by_name": names.get(event.by, event.by),
         "words": names.get(said, said) if kind == "assigned" else said,
     }
-
-
-def _kind(transition: str) -> str:
-    """ "severity-2" is a "severity"; "repair-begun" is itself."""
-    kind, _, count = transition.rpartition("-")
-    return kind if count.isdigit() else transition
 
 
 def because(reason: str) -> Plain | None:
