@@ -13,11 +13,13 @@ from pathlib import Path
 
 import structlog
 
+from broadcasts.model import Occurrence
 from controller.adapters.photos import PhotoShelf
 from controller.domain import canary
 from controller.domain.escalation import Channel, messages_for
 from controller.domain.site import Settings
 from controller.ports import Beacon, Bus, Clock, ConfigRefused, Host, Library, Notifier, Store, StoreError, Timer, Tx
+from controller.services.airings import Airings
 from controller.services.alerting import Alerting
 from controller.services.canary import Canary
 from controller.services.changes import Changes
@@ -79,6 +81,7 @@ class App:
     intake: Intake
     watching: Watching
     loopback: Loopback | None
+    airings: Airings
     edits: Callable[[], AsyncIterator[None]] | None
 
     @property
@@ -101,6 +104,7 @@ class App:
             tasks.create_task(self.monitoring.run(), name="monitoring")
             tasks.create_task(self.alerting.run(), name="alerting")
             tasks.create_task(self.watching.run(), name="watching")
+            tasks.create_task(self.airings.run(), name="airings")
             tasks.create_task(self.scheduling.start(), name="first plan")
             if self.edits is not None:
                 tasks.create_task(self._take_edits(self.edits), name="configuration")
@@ -181,11 +185,14 @@ def build(
         clock=clock,
         order=dispatch.order,
         plan_messages=canary.told_to(channel, links.linking(messages_for)),
+        on_played=lambda occurrence: airings.told(occurrence),
         changes=changes,
         on_outbox=alerting.wake,
     )
     photos = PhotoShelf(Path(settings.site.data) / PHOTOS_FOLDER)
     workshop = Workshop(settings, store=store, clock=clock, changes=changes, cases=monitoring, photos=photos)
+    airings = Airings(store=store, clock=clock, health=monitoring)
+    monitoring.expect(airings.expects)
     intake = Intake(
         settings,
         clock=clock,
@@ -235,6 +242,11 @@ def build(
         preflight.reload,
         watching.reload,
     ]
+
+    def on_plan(planned: Sequence[Occurrence]) -> None:
+        preflight.arm(planned)
+        airings.arm(planned)
+
     scheduling = Scheduling(
         settings,
         store=store,
@@ -247,7 +259,7 @@ def build(
         sounds=sounds,
         load=load,
         on_settings=told,
-        on_plan=preflight.arm,
+        on_plan=on_plan,
     )
     orders = Orders(scheduling=scheduling, store=store, clock=clock, library=library, dispatch=dispatch)
     reporting = Reporting(settings, store=store, clock=clock, monitoring=monitoring, scheduling=scheduling)
@@ -272,5 +284,6 @@ def build(
         intake=intake,
         watching=watching,
         loopback=loopback,
+        airings=airings,
         edits=edits,
     )

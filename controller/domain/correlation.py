@@ -24,6 +24,21 @@ CENTRE_SHARE, CENTRE_WINDOW_S = 0.5, 60.0
 EXPLAINS: Mapping[str, tuple[str, ...]] = {
     BATTERY_LOW: (MAINS_LOST,),
     LINK: (MAINS_LOST, BATTERY_LOW),
+    "missed-broadcast": (
+        LINK,
+        MAINS_LOST,
+        BATTERY_LOW,
+        "amplifier",
+        "line-open",
+        "line-short",
+        "storage",
+        "clock",
+        "reboots",
+        "storage-full",
+        "horn",
+        "horn-silent",
+        "signal",
+    ),
 }
 """Fault -> what explains it on the same node, first choice first. All others are explained by silence."""
 

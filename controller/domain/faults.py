@@ -95,9 +95,9 @@ class FaultRule:
     """Raised by the node's own fault report (`up/{node}/fault/{code}`), not by an expression."""
 
 
-ADDED = frozenset({"clock.synced", "clock.offset_ms", "boots_24h", "assets_missing"})
-"""Metrics that are not among a heartbeat's `metrics`: of its `clock`, boots seen in the last 24 hours, and how much
-of the audio it should hold is still to come."""
+ADDED = frozenset({"clock.synced", "clock.offset_ms", "boots_24h", "assets_missing", "sound_due"})
+"""Metrics that are not among a heartbeat's `metrics`: of its `clock`, boots seen in the last 24 hours, how much of the
+audio it should hold is still to come, and whether something may sound by the plan and the emergencies."""
 
 
 class FaultState(StrEnum):

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from controller.domain.correlation import LINK, MAINS_LOST
 from controller.domain.faults import CONFIRMED, Condition, FaultState, Value
+from controller.domain.functional import MISSED_BROADCAST, Verdict
 from controller.domain.liveness import NEVER, Liveness, Patience, Pulse, Session
 from controller.domain.watches import Check, Measured, Watch, Watches
 
@@ -18,7 +19,19 @@ class NodeHealth:
     """One node. Times are monotonic seconds. Methods that take something in say whether anything changed
     that somebody should hear of: liveness, a confirmed fault."""
 
-    __slots__ = ("baseline", "boots", "firmware", "held", "measured", "node", "playing", "pulse", "tested", "watches")
+    __slots__ = (
+        "aired",
+        "baseline",
+        "boots",
+        "firmware",
+        "held",
+        "measured",
+        "node",
+        "playing",
+        "pulse",
+        "tested",
+        "watches",
+    )
 
     def __init__(self, node: str, checks: Mapping[str, Check], patience: Patience, mono: float) -> None:
         self.node = node
@@ -30,6 +43,8 @@ class NodeHealth:
         """The last self-test's."""
         self.baseline: Mapping[str, Value] = {}
         """What was measured when it was commissioned, by the names that rules use."""
+        self.aired: datetime | None = None
+        """The start of the last airing that was judged."""
         self.playing = ""
         self.held = (0, 0)
         self.firmware = ""
@@ -57,6 +72,14 @@ class NodeHealth:
         """A self-test's results. `at` is the node's clock."""
         self.tested = {**results, **self.baseline}
         return self.watches.measure({**self.measured, **self.tested}, mono, at)
+
+    def judge(self, verdict: Verdict, mono: float) -> bool:
+        """What an airing was like; of an earlier one than the last that was judged, nothing is said any more."""
+        if self.aired is not None and verdict.start < self.aired:
+            return False
+        self.aired = verdict.start
+        bad = verdict.flaw is not None
+        return self.watches.judged(MISSED_BROADCAST, bad, verdict.severity, verdict.evidence, mono)
 
     def commission(self, baseline: Mapping[str, Value]) -> None:
         """Compare with these from the next measurement on."""

@@ -64,6 +64,11 @@ METRICS: Mapping[str, Metric] = {
     "data_quota_mb": Metric(Text("gói dung lượng", "data plan"), "MB"),
     "assets_missing": Metric(Text("tệp âm thanh còn thiếu", "audio still to come"), ""),
     "stream_silent_s": Metric(Text("đài tiếp sóng im tiếng", "relayed station silent for"), "s"),
+    "sound_due": Metric(Text("đang có lịch phát", "something is due"), ""),
+    "airing": Metric(Text("chương trình", "broadcast"), ""),
+    "missed": Metric(Text("không phát", "not played"), ""),
+    "late_s": Metric(Text("phát trễ", "late by"), "s"),
+    "played_pct": Metric(Text("phần đã phát", "share played"), "%"),
     "boots_24h": Metric(Text("số lần khởi động trong 24 giờ", "starts in 24 h"), ""),
 }
 """Metrics of the protocol, and what the controller adds; others are made known in config/faults.yaml."""

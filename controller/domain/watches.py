@@ -24,10 +24,14 @@ from controller.domain.faults import (
     after,
     worse,
 )
+from controller.domain.functional import MISSED_BROADCAST
 from controller.domain.liveness import NEVER
 from controller.domain.metrics import missing
 
 Measured = Mapping[str, Value | None]
+
+JUDGED = frozenset({MISSED_BROADCAST})
+"""Faults that are found by other means than measurements, and end by them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,8 @@ class Check:
 
     rule: FaultRule
     raises: Evaluator | None
+    judged: bool
+    """Found by Loa itself (`judged`): no measurement and no report says anything of it."""
     raises_any: tuple[Clause, ...]
     clears_all: tuple[Clause, ...]
     steps: tuple[tuple[Severity, Evaluator], ...]
@@ -48,7 +54,7 @@ def checks_for(rules: Iterable[FaultRule], model: str) -> Mapping[str, Check]:
     """The rules that can be raised on a node of `model`, by code; all its nodes share them. ExpressionError for one
     that does not parse."""
     wanted = (rule for rule in rules if not rule.models or model in rule.models)
-    return {rule.code: _check(rule) for rule in wanted if rule.raise_when or rule.reported}
+    return {rule.code: _check(rule) for rule in wanted if rule.raise_when or rule.reported or rule.code in JUDGED}
 
 
 def _check(rule: FaultRule) -> Check:
@@ -59,6 +65,7 @@ def _check(rule: FaultRule) -> Check:
     return Check(
         rule,
         raises.evaluate if raises else None,
+        not rule.raise_when and not rule.reported,
         clauses(rule.raise_when, Or) if rule.raise_when else (),
         clears_all,
         tuple((severity, parse(text).evaluate) for severity, text in steps if text),
@@ -188,6 +195,17 @@ class Watches:
         """Something wrong that was seen once and stands by itself (a refused signature)."""
         return self._found(self._checks[code], Finding.BAD, evidence, mono, None)
 
+    def judged(self, code: str, bad: bool, severity: Severity, evidence: Mapping[str, Value], mono: float) -> bool:
+        """What was found by other means, for good or bad; whether anything confirmed changed."""
+        check = self._checks.get(code)
+        if check is None:
+            return False
+        changed = self._found(check, Finding.BAD if bad else Finding.GOOD, evidence, mono, None)
+        watch = self.bad.get(code)
+        if bad and watch is not None and watch.severity is not (worst := worse(watch.severity, severity)):
+            watch.severity, changed = worst, True
+        return changed
+
     def passed_selftest(self, passed: Passed, results: Measured, mono: float, at: datetime) -> bool:
         """A self-test that some parts passed: it releases what waits for one of those and counts as a good
         measurement, unless it is older than the last bad measurement or its results are bad themselves.
@@ -244,6 +262,8 @@ class Watches:
         code = check.rule.code
         if code in self._reports:
             return Finding.BAD
+        if check.judged:
+            return None
         if check.raises is None:
             return Finding.GOOD if self._unconfirmed is None else None
         raised = check.raises(metrics)

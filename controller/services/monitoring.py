@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import structlog
@@ -22,8 +22,9 @@ from controller.domain.commissioning import Baseline, as_metrics
 from controller.domain.correlation import NODE
 from controller.domain.escalation import messages_for
 from controller.domain.faults import FaultState, Severity, Value
+from controller.domain.functional import Verdict
 from controller.domain.incidents import RELAPSE, Happening, Incident, IncidentEvent
-from controller.domain.liveness import Liveness
+from controller.domain.liveness import NEVER, Liveness
 from controller.domain.monthly import CONTROLLER, NodeEvent
 from controller.domain.site import Settings
 from controller.domain.workorders import Step, taken
@@ -34,7 +35,7 @@ from controller.services.commissioning import commission
 from controller.services.deadlines import Deadlines
 from controller.services.healthbook import PlanMessages, keep_work, settle, work_order_of
 from controller.services.healthmemory import NodeView
-from controller.services.nodes import Nodes
+from controller.services.nodes import Expects, Nodes
 from controller.wire.messages import FaultReport, Heartbeat, JournalEntry, Status
 
 log = structlog.get_logger(__name__)
@@ -49,6 +50,8 @@ BROKER_LOST_S = 60.0
 STORE_AGAIN_S = 5.0
 HEARD_UNTIL = "heard-until"
 """The note that says until when the controller surely listened."""
+PLAYED = frozenset({"completed", "failed", "skipped"})
+"""Kinds of journal entries with which an airing ends on a node."""
 KEEP_EVERY_S = 600.0
 """How often what is only good to look at (metrics, last heard) is written down."""
 
@@ -77,6 +80,7 @@ class Monitoring:
         changes: Changes,
         plan_messages: PlanMessages = messages_for,
         on_outbox: Callable[[], None] = lambda: None,
+        on_played: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -85,6 +89,7 @@ class Monitoring:
         self._changes = changes
         self._plan_messages = plan_messages
         self._on_outbox = on_outbox
+        self._on_played = on_played
         self._deadlines: Deadlines[str] = Deadlines()
         self._nodes = Nodes(settings, self._deadlines, clock.monotonic())
         self._cases: Mapping[Key, Case] = {}
@@ -212,7 +217,25 @@ class Monitoring:
         changed = self._nodes.journal(node, entry, mono)
         if entry.kind == "selftest":
             self._changes.notify("nodes")
+        if entry.kind in PLAYED and entry.playlist:
+            self._on_played(entry.playlist)
         await self._settle_if(changed)
+
+    async def on_airings(self, verdicts: Mapping[str, Verdict]) -> None:
+        """What the last airing of each of these nodes was like."""
+        await self._settle_if(self._nodes.airings(verdicts, self._clock.monotonic()))
+
+    def expect(self, expects: Expects) -> None:
+        """Ask this whether something may sound on a node."""
+        self._nodes.expects = expects
+
+    def contact(self, node: str) -> datetime | None:
+        """Since when `node` has been in contact without a break; None if it is not, or nobody can tell."""
+        health = self._nodes.get(node)
+        if health is None or health.pulse.state is not Liveness.ONLINE or self._nodes.listening_from == NEVER:
+            return None
+        now = self._now()
+        return now.wall - timedelta(seconds=now.mono - health.pulse.since)
 
     # --- what people do -------------------------------------------------------------------------------------
 

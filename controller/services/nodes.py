@@ -5,7 +5,8 @@ until it has been written down. Decides nothing about people; services/monitorin
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 
 import structlog
 
@@ -14,6 +15,7 @@ from controller.domain.casebook import Scene
 from controller.domain.centre import CentreCondition
 from controller.domain.correlation import CENTRE, COMMUNE, FEEDER, LINK, MAINS_LOST, UPLINK, Shared, Trouble
 from controller.domain.faults import Condition, Severity, Value
+from controller.domain.functional import Verdict
 from controller.domain.health import NodeHealth
 from controller.domain.liveness import NEVER, Liveness, Patience, Session
 from controller.domain.site import Settings
@@ -28,6 +30,7 @@ STALLED_S = 5.0
 be read, and is not silence."""
 SECURITY = "security"
 
+Expects = Callable[[str, datetime, str], bool | None]
 _PAST = Session.PAST
 
 
@@ -52,6 +55,8 @@ class Nodes:
         """Nodes that became suspect and are to be pinged; whoever pings them takes them out."""
         self.ignored: Counter[str] = Counter()
         """What came and meant nothing, by reason."""
+        self.expects: Expects = lambda node, at, playing: None
+        """Whether something may sound on a node at a time, by the plan; None if nobody can tell."""
         self.use(settings, mono)
 
     def use(self, settings: Settings, mono: float) -> None:
@@ -164,7 +169,9 @@ class Nodes:
         health.session(session, mono)
         health.playing = heartbeat.playing.id if heartbeat.playing else ""
         health.held = (heartbeat.playlists.epoch, heartbeat.playlists.rev)
-        changed = health.measure(_metrics(heartbeat), heartbeat.at, mono)
+        metrics = _metrics(heartbeat)
+        metrics["sound_due"] = self.expects(health.node, heartbeat.at, health.playing)
+        changed = health.measure(metrics, heartbeat.at, mono)
         if health.watches.bad or health.node in self._unwell or pulse.state is not before:
             self.watch(health)
         return changed or pulse.state is not before or pulse.returning is not returning
@@ -204,6 +211,15 @@ class Nodes:
         passed = Passed(parts, whole=entry.result == "passed")
         return changed | health.watches.passed_selftest(passed, health.tested, mono, entry.at)
 
+    def airings(self, verdicts: Mapping[str, Verdict], mono: float) -> bool:
+        """What the last airing of each of these nodes was like."""
+        changed = False
+        for node, verdict in verdicts.items():
+            if health := self._nodes.get(node):
+                changed |= self._note(health, health.judge(verdict, mono))
+                self.watch(health)
+        return changed
+
     def commission(self, node: str, baseline: Mapping[str, Value]) -> None:
         """Compare this node's measurements with these."""
         if health := self._nodes.get(node):
@@ -224,7 +240,7 @@ class Nodes:
         return health
 
     def _has_rule(self, health: NodeHealth, code: str) -> bool:
-        if health.watches.check(code) is None:
+        if (check := health.watches.check(code)) is None or check.judged:
             self._ignore("no rule for this fault", node=health.node, code=code)
             return False
         return True

@@ -1,0 +1,128 @@
+"""Did it sound as it should? Judged from the ledger and what was measured, not from the node's opinion. Pure.
+
+"No data" is a third state: of a node that was not in contact nothing is said until its journal is there. A node that
+comes back after hours with its journal has played what it says it played. Only when it has been back for long enough
+and its journal still knows nothing of an airing was that airing missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from broadcasts.model import Priority
+from controller.domain.delivery import FINAL, TAKEN_BACK, Delivery, DeliveryState, OccurrenceRow
+from controller.domain.emergencies import Answer, AnswerState, EmergencyRow
+from controller.domain.faults import Severity, Value
+
+MISSED_BROADCAST = "missed-broadcast"
+
+DUE_AFTER = timedelta(seconds=60)
+"""What is due is heard by then."""
+TOLD_AFTER = timedelta(minutes=10)
+"""A node that is back in contact has sent its whole journal by then."""
+SETTLED_AFTER = timedelta(seconds=15)
+"""After the planned end (protocol: completed by T + length + 10 s)."""
+LATE_MS = 5000
+SHARE = 0.95
+SILENT_DB = -50.0
+"""Behind the amplifier, below full scale: what is softer is no speech."""
+
+EXCUSED = frozenset({TAKEN_BACK, "preempted", "duplicate", "stopped"})
+"""Reasons for which something does not play, or stops, because somebody or the plan wanted it so."""
+
+
+class Flaw(StrEnum):
+    """What was wrong with an airing on one node."""
+
+    MISSED = "missed"
+    LATE = "late"
+    CUT_SHORT = "cut short"
+    SILENT = "silent"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one airing was like on one node. `flaw` None: as it should be."""
+
+    node: str
+    start: datetime
+    flaw: Flaw | None
+    severity: Severity
+    evidence: Mapping[str, Value] = field(default_factory=dict)
+
+
+def judge(
+    row: OccurrenceRow, one: Delivery, contact: datetime | None, now: datetime, *, gave_way: bool
+) -> Verdict | None:
+    """What can be said of one airing on one node; None: nothing (yet, or ever).
+
+    `contact`: since when the node has been in contact without a break, None if it is not. `gave_way`: something of
+    higher rank had the horns meanwhile, so that late and short are as planned.
+    """
+    if row.cancelled_at is not None or one.state is DeliveryState.CANCELLED:
+        return None
+    found = _told(row, one, gave_way=gave_way) if one.state in FINAL else _untold(row, one, contact, now)
+    if found is None:
+        return None
+    flaw, evidence = found
+    severity = Severity.CRITICAL if row.priority is Priority.EMERGENCY else Severity.MAJOR
+    return Verdict(one.node, row.start, flaw, severity, {"airing": row.title, **evidence} if flaw else {})
+
+
+Found = tuple[Flaw | None, dict[str, Value]]
+
+
+def _told(row: OccurrenceRow, one: Delivery, *, gave_way: bool) -> Found | None:
+    """What the node's journal says of what is over."""
+    if one.state is not DeliveryState.COMPLETED:
+        if one.reason in EXCUSED or one.reason.startswith("stopped"):
+            return None
+        part = _share(row, one)
+        return (Flaw.CUT_SHORT, {"played_pct": round(part * 100)}) if part else (Flaw.MISSED, {"missed": True})
+    if one.level_db is not None and one.level_db < SILENT_DB:
+        return Flaw.SILENT, {"level_db": one.level_db}
+    if gave_way:
+        return None, {}
+    if one.late_ms is not None and one.late_ms > LATE_MS:
+        return Flaw.LATE, {"late_s": round(one.late_ms / 1000)}
+    part = _share(row, one)
+    if part is not None and part < SHARE:
+        return Flaw.CUT_SHORT, {"played_pct": round(part * 100)}
+    return None, {}
+
+
+def _untold(row: OccurrenceRow, one: Delivery, contact: datetime | None, now: datetime) -> Found | None:
+    """No last word. Who was in contact all along would have started by now; who came back would have told."""
+    if contact is None or (one.started_at is not None and now < row.end + SETTLED_AFTER):
+        return None
+    there = contact <= row.start and now >= row.start + DUE_AFTER
+    back = now >= contact + TOLD_AFTER and now >= row.end + SETTLED_AFTER
+    if one.started_at is not None:
+        return (Flaw.CUT_SHORT, {"played_pct": 0}) if back else None
+    return (Flaw.MISSED, {"missed": True}) if there or back else None
+
+
+def _share(row: OccurrenceRow, one: Delivery) -> float | None:
+    length = (row.end - row.start).total_seconds()
+    return None if one.played_ms is None or length <= 0 else one.played_ms / 1000 / length
+
+
+def judge_emergency(
+    row: EmergencyRow, node: str, answer: Answer | None, contact: datetime | None, now: datetime
+) -> Verdict | None:
+    """What one node did with an emergency; None: nothing can be said, or it came too late to be heard."""
+    if answer is not None and answer.state is not AnswerState.REFUSED:
+        return Verdict(node, row.ordered_at, None, Severity.CRITICAL)
+    there = contact is not None and contact <= row.ordered_at and now >= row.ordered_at + DUE_AFTER
+    if answer is None and not (there and row.not_after >= row.ordered_at + DUE_AFTER):
+        return None
+    return Verdict(node, row.ordered_at, Flaw.MISSED, Severity.CRITICAL, {"airing": row.title, "missed": True})
+
+
+def newest(verdicts: list[Verdict]) -> dict[str, Verdict]:
+    """The verdict on the latest airing of each node, in whatever order they were made; of one start the worst."""
+    ordered = sorted(verdicts, key=lambda one: (one.start, one.flaw is not None, one.severity is Severity.CRITICAL))
+    return {one.node: one for one in ordered}

@@ -1,0 +1,181 @@
+"""Holds what was due against the ledger: a minute after each start, after each end, and whenever a journal tells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import structlog
+
+from broadcasts.model import Occurrence
+from controller.domain.delivery import Delivery, DeliveryState, OccurrenceRow
+from controller.domain.emergencies import Answer, EmergencyRow
+from controller.domain.functional import DUE_AFTER, SETTLED_AFTER, Verdict, judge, judge_emergency, newest
+from controller.ports import Clock, Store, StoreError, Tx
+
+log = structlog.get_logger(__name__)
+
+LOOK_EVERY_S = 30.0
+ARM_AHEAD = timedelta(hours=26)
+EARLY, RINGS_OUT = timedelta(seconds=10), timedelta(seconds=60)
+"""Around an airing: clocks differ, and players finish."""
+REMEMBERED = timedelta(days=7)
+"""For how long a node may be away and still be asked what it played."""
+
+
+class Health(Protocol):
+    """The running monitoring service."""
+
+    def contact(self, node: str) -> datetime | None: ...
+
+    async def on_airings(self, verdicts: dict[str, Verdict]) -> None: ...
+
+
+class Airings:
+    """`run` it as a task. `arm` and `told` say what to look at next; looking is one read of the ledger."""
+
+    def __init__(self, *, store: Store, clock: Clock, health: Health) -> None:
+        self._store = store
+        self._clock = clock
+        self._health = health
+        self._due: dict[str, datetime] = {}
+        """Occurrence -> when to look at it next."""
+        self._windows: dict[str, list[tuple[datetime, datetime]]] | None = None
+        """Node -> when something may sound there; None before the first plan."""
+        self._ids: set[str] = set()
+        self._alarmed: dict[str, datetime] = {}
+        """Node -> until when an emergency may sound there."""
+
+    def arm(self, planned: Sequence[Occurrence]) -> None:
+        """Look at these when they are due and when they are over."""
+        now = self._clock.now()
+        for one in planned:
+            if now - REMEMBERED < one.start < now + ARM_AHEAD:
+                due = min(at for at in (one.start + DUE_AFTER, max(now, one.end + SETTLED_AFTER)) if at >= now)
+                self._due[one.id] = min(due, self._due.get(one.id, due))
+        near = [one for one in planned if now - ARM_AHEAD < one.start < now + ARM_AHEAD]
+        self._ids = {one.id for one in near} | (self._ids & self._due.keys())
+        windows: dict[str, list[tuple[datetime, datetime]]] = {}
+        for one in near:
+            for node in one.nodes:
+                windows.setdefault(node, []).append((one.start - EARLY, one.end + RINGS_OUT))
+        self._windows = windows
+
+    def expects(self, node: str, at: datetime, playing: str) -> bool | None:
+        """Whether something may sound on `node` now, by the plan and by the emergencies; None if nobody can tell: no
+        plan yet, or it plays what is not known here (yet). `at` is the node's clock, by which it plays."""
+        if self._windows is None or (playing and playing not in self._ids and node not in self._alarmed):
+            return None
+        if playing or self._alarmed.get(node, at) > at:
+            return True
+        return any(start <= at <= end for start, end in self._windows.get(node, ()))
+
+    def told(self, occurrence: str) -> None:
+        """A node's journal has told of it."""
+        self._due[occurrence] = self._clock.now()
+
+    async def run(self) -> None:
+        """Until cancelled. What was due while no controller ran is looked at first."""
+        await self._guarded(self._remember)
+        while True:
+            await self._clock.sleep(LOOK_EVERY_S)
+            await self._guarded(self.look)
+
+    async def _guarded(self, work: Callable[[], object]) -> None:
+        try:
+            await work()  # type: ignore[misc]
+        except StoreError as error:
+            log.error("airings not judged, trying again", reason=str(error))
+
+    async def _remember(self) -> None:
+        now = self._clock.now()
+        rows = await self._store.read(lambda tx: tx.occurrences(now - timedelta(days=1), now))
+        for row in rows:
+            self._due.setdefault(row.id, now + DUE_AFTER)
+
+    async def look(self) -> None:
+        """Judge what is due to be looked at."""
+        now = self._clock.now()
+        due = [id for id, at in self._due.items() if at <= now]
+
+        def read(tx: Tx) -> _Read:
+            found = [row for id in due if (row := tx.occurrence(id)) is not None]
+            urgent = tx.emergencies(now - timedelta(hours=1), now)
+            beside = tx.occurrences(min((r.start for r in found), default=now), now) if found else []
+            ids = sorted({row.id for row in (*found, *beside)})
+            return found, beside, tx.deliveries_of(ids) if ids else [], urgent, tx.answers([row.id for row in urgent])
+
+        rows, beside, deliveries, urgent, answers = await self._store.read(read)
+        self._alarmed = {node: row.not_after + RINGS_OUT for row in urgent for node in row.nodes}
+        verdicts = [*self._judged(rows, beside, deliveries, urgent, now), *self._urgent(urgent, answers, now)]
+        if verdicts:
+            await self._health.on_airings(newest(verdicts))
+
+    def _judged(
+        self,
+        rows: Sequence[OccurrenceRow],
+        beside: Sequence[OccurrenceRow],
+        deliveries: Sequence[Delivery],
+        urgent: Sequence[EmergencyRow],
+        now: datetime,
+    ) -> list[Verdict]:
+        by_occurrence: dict[str, list[Delivery]] = {}
+        for each in deliveries:
+            by_occurrence.setdefault(each.occurrence, []).append(each)
+        verdicts = []
+        for row in rows:
+            over = _over(row, beside, by_occurrence, urgent)
+            undecided = False
+            for one in by_occurrence.get(row.id, ()):
+                found = judge(row, one, self._health.contact(one.node), now, gave_way=one.node in over)
+                undecided |= found is None and one.state in _OPEN
+                verdicts += [found] if found else []
+            self._again(row, now, undecided=undecided)
+        return verdicts
+
+    def _again(self, row: OccurrenceRow, now: datetime, *, undecided: bool) -> None:
+        """A node that is away may come back and tell; what is over and decided everywhere is done with."""
+        over = now >= row.end + SETTLED_AFTER
+        if (over and not undecided) or now > row.end + REMEMBERED:
+            self._due.pop(row.id, None)
+        else:
+            self._due[row.id] = now + timedelta(minutes=2) if over else max(row.end + SETTLED_AFTER, now)
+
+    def _urgent(self, rows: Sequence[EmergencyRow], answers: Sequence[Answer], now: datetime) -> list[Verdict]:
+        known = {(each.emergency, each.node): each for each in answers}
+        found = (
+            judge_emergency(row, node, known.get((row.id, node)), self._health.contact(node), now)
+            for row in rows
+            for node in row.nodes
+        )
+        return [each for each in found if each is not None]
+
+
+_Read = tuple[list[OccurrenceRow], list[OccurrenceRow], list[Delivery], list[EmergencyRow], list[Answer]]
+_OPEN = frozenset(DeliveryState) - {
+    DeliveryState.COMPLETED,
+    DeliveryState.FAILED,
+    DeliveryState.SKIPPED,
+    DeliveryState.CANCELLED,
+}
+
+
+def _over(
+    row: OccurrenceRow,
+    beside: Sequence[OccurrenceRow],
+    deliveries: dict[str, list[Delivery]],
+    urgent: Collection[EmergencyRow],
+) -> set[str]:
+    """Nodes on which something of the same or a higher rank had the horns between the start and the end of `row`, or
+    sounded into it."""
+    nodes = {
+        each.node
+        for other in beside
+        if other.id != row.id and other.rank >= row.rank and other.start < row.end and other.end > row.start
+        for each in deliveries.get(other.id, ())
+        if each.started_at is not None
+    }
+    return nodes | {
+        node for one in urgent if one.ordered_at < row.end and one.not_after > row.start for node in one.nodes
+    }
