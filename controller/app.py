@@ -35,6 +35,7 @@ from controller.services.orders import Orders
 from controller.services.preflight import Preflight
 from controller.services.reporting import Reporting
 from controller.services.scheduling import Scheduling
+from controller.services.selftests import Selftests
 from controller.services.sounds import Sounds
 from controller.services.watching import Watching
 from controller.services.workshop import Workshop
@@ -82,6 +83,7 @@ class App:
     watching: Watching
     loopback: Loopback | None
     airings: Airings
+    selftests: Selftests
     edits: Callable[[], AsyncIterator[None]] | None
 
     @property
@@ -105,6 +107,7 @@ class App:
             tasks.create_task(self.alerting.run(), name="alerting")
             tasks.create_task(self.watching.run(), name="watching")
             tasks.create_task(self.airings.run(), name="airings")
+            tasks.create_task(self.selftests.run(), name="self-tests")
             tasks.create_task(self.scheduling.start(), name="first plan")
             if self.edits is not None:
                 tasks.create_task(self._take_edits(self.edits), name="configuration")
@@ -193,6 +196,7 @@ def build(
     workshop = Workshop(settings, store=store, clock=clock, changes=changes, cases=monitoring, photos=photos)
     airings = Airings(store=store, clock=clock, health=monitoring)
     monitoring.expect(airings.expects)
+    selftests = Selftests(settings, store=store, clock=clock, orders=dispatch, health=monitoring, horns=airings)
     intake = Intake(
         settings,
         clock=clock,
@@ -240,6 +244,7 @@ def build(
         intake.reload,
         emergencies.reload,
         preflight.reload,
+        selftests.reload,
         watching.reload,
     ]
 
@@ -285,5 +290,6 @@ def build(
         watching=watching,
         loopback=loopback,
         airings=airings,
+        selftests=selftests,
         edits=edits,
     )

@@ -15,6 +15,7 @@ from broadcasts.model import Broadcast, File, Node, Say, Zone
 from controller.domain.escalation import AlertSettings
 from controller.domain.faults import FaultRule
 from controller.domain.metrics import METRICS, Metric, Model
+from controller.domain.selftests import USUAL_DAILY, Daily
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ class Site:
     mqtt: Mqtt = Mqtt()
     http: Http = Http()
     studio: StudioSettings = StudioSettings()
+    selftest: Daily = USUAL_DAILY
     guards: Guards = USUAL
     """Unless commune, hamlet or zone of a node say something else."""
     emergency_sounds: tuple[HeldSound, ...] = ()

@@ -75,6 +75,12 @@ class Airings:
         """A node's journal has told of it."""
         self._due[occurrence] = self._clock.now()
 
+    def free(self, node: str, begin: datetime, end: datetime) -> bool:
+        """Whether nothing may sound on `node` in [begin, end), as far as is known; False before the first plan."""
+        if self._windows is None or self._alarmed.get(node, begin) > begin:
+            return False
+        return not any(start < end and stop > begin for start, stop in self._windows.get(node, ()))
+
     async def run(self) -> None:
         """Until cancelled. What was due while no controller ran is looked at first."""
         await self._guarded(self._remember)

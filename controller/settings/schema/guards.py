@@ -17,21 +17,22 @@ from controller.settings.values import Line, one_or_many, scalar
 NONE = "none"
 
 
-def _span(value: Any) -> Span:
+def span(value: Any) -> Span:
+    """Hours of the day as 21:00-05:00."""
     text = scalar(value, "a span of hours")
     begin, dash, end = text.partition("-")
     if not dash:
         raise ValueError(f"{shown(text)} is no span of hours like 21:00-05:00, nor 'none'")
-    span = Span(values.time_of_day(begin.strip()), values.time_of_day(end.strip()))
-    if span.begin == span.end:
+    found = Span(values.time_of_day(begin.strip()), values.time_of_day(end.strip()))
+    if found.begin == found.end:
         raise ValueError(f"{shown(text)} has no length: for no quiet hours write 'none'")
-    return span
+    return found
 
 
 def _spans(value: Any) -> tuple[Span, ...]:
     if value == NONE:
         return ()
-    return tuple(map(_span, one_or_many(value)))
+    return tuple(map(span, one_or_many(value)))
 
 
 def _limit(low: str, high: str) -> Callable[[Any], timedelta | None]:

@@ -13,10 +13,11 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 
 from broadcasts.arbitration import STANDING_MAX
-from broadcasts.guards import USUAL
+from broadcasts.guards import USUAL, Span
+from controller.domain.selftests import Daily
 from controller.domain.site import Http, Mqtt, Site, StudioSettings
 from controller.settings.context import Context, Secret, of
-from controller.settings.schema.guards import GuardsIn, change
+from controller.settings.schema.guards import GuardsIn, change, span
 from controller.settings.sheet import Sheet, Strict
 from controller.settings.suggest import did_you_mean, shown, slug
 from controller.settings.values import (
@@ -36,7 +37,7 @@ from controller.settings.values import (
 VOICES = ("vi", "vi-vn-x-central", "vi-vn-x-south")
 """Names the speech adapter knows."""
 
-_MQTT, _HTTP, _STUDIO = Mqtt(), Http(), StudioSettings()
+_MQTT, _HTTP, _STUDIO, _DAILY = Mqtt(), Http(), StudioSettings(), Daily()
 _NOT_ON_THE_NET = ("0.0.0.0", "::")  # noqa: S104 - compared with, never bound
 
 
@@ -114,6 +115,18 @@ class StudioIn(Strict):
     ffmpeg: LocalPath | None = None
 
 
+def _hours(value: Any) -> Span:
+    found = span(value)
+    if found.end <= found.begin:
+        raise ValueError(f"{shown(str(found))} goes over midnight: self-tests of one day are within it")
+    return found
+
+
+class SelftestIn(Strict):
+    between: Annotated[Span, BeforeValidator(_hours)] = Span(_DAILY.begin, _DAILY.end)
+    daily: Flag = _DAILY.on
+
+
 class SiteIn(Strict):
     id: Id
     name: Line
@@ -128,6 +141,7 @@ class SiteIn(Strict):
     http: HttpIn = HttpIn()
     studio: StudioIn = StudioIn()
     emergency_sounds: Any = None
+    selftest: SelftestIn = SelftestIn()
     guards: GuardsIn | None = None
     ranks: dict[str, Any] = {}  # noqa: RUF012 - pydantic copies it; `ranks` reads what is in it
 
@@ -185,6 +199,7 @@ def _site(given: SiteIn) -> Site:
         mqtt=_mqtt(given.mqtt),
         http=Http(given.http.host, given.http.port, given.http.public_url),
         studio=_studio(given.studio),
+        selftest=Daily(given.selftest.between.begin, given.selftest.between.end, given.selftest.daily),
         guards=change(given.guards).over(USUAL),
     )
 
