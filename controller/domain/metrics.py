@@ -64,6 +64,7 @@ METRICS: Mapping[str, Metric] = {
     "data_quota_mb": Metric(Text("gói dung lượng", "data plan"), "MB"),
     "assets_missing": Metric(Text("tệp âm thanh còn thiếu", "audio still to come"), ""),
     "stream_silent_s": Metric(Text("đài tiếp sóng im tiếng", "relayed station silent for"), "s"),
+    "sounds_corrupt": Metric(Text("âm báo khẩn cấp bị hỏng", "damaged emergency sounds"), ""),
     "sound_due": Metric(Text("đang có lịch phát", "something is due"), ""),
     "airing": Metric(Text("chương trình", "broadcast"), ""),
     "missed": Metric(Text("không phát", "not played"), ""),

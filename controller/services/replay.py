@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from controller.domain import canary
 from controller.domain.commissioning import Baseline, as_metrics
 from controller.domain.faults import RANK, Condition, Severity, Value
 from controller.domain.site import Settings
@@ -59,7 +60,7 @@ def parse(line: str) -> Record | None:
     if at.tzinfo is None:
         raise ValueError("'at' has no time zone")
     up = Topics("r").parse_up(f"r/{topic}")
-    if up is None:
+    if up is None or up.node == canary.NODE:
         return None
     message = told.get("message")
     if message is None and told.get("verdict") != "cleared":
