@@ -45,6 +45,8 @@ def main() -> None:
     targets: dict[str, dict[str, str]] = yaml.safe_load((HERE / "targets.yaml").read_text())
     found = {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}
     IMAGES.mkdir(parents=True, exist_ok=True)
+    for old in IMAGES.glob("*.svg"):
+        old.unlink()
     matplotlib.rcParams |= {"svg.hashsalt": "loa", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
     parts = [HEAD, "\n".join(_summary(found, targets)), *(_section(name, found, targets) for name in _names(found))]
     PAGE.write_text("\n".join(parts))
@@ -147,7 +149,7 @@ def _plots(name: str, figures: Figures) -> Iterator[Path]:
         yield _drawn_curves(name, curves)
     groups: dict[str, Figures] = defaultdict(dict)
     for figure, told in figures.items():
-        if told["unit"] and told["value"] > 0 and figure not in curves:
+        if told["unit"] and told["value"] > 0 and figure not in curves and not figure.endswith("target"):
             groups[told["unit"]][figure] = told
     for number, (unit, group) in enumerate(sorted(groups.items())):
         if len(group) > 1:
@@ -162,7 +164,13 @@ def _drawn_bars(name: str, unit: str, group: Figures) -> Path:
     for place, told in zip(places, group.values(), strict=True):
         if "n" in told:
             axes.plot([told["min"], told["max"]], [place, place], color=ORANGE, linewidth=2)
-        axes.annotate(_number(told["value"]), (told["value"], place), (4, 0), textcoords="offset points", va="center")
+        axes.annotate(
+            _number(told["value"]),
+            (told.get("max", told["value"]), place),
+            (4, 0),
+            textcoords="offset points",
+            va="center",
+        )
     axes.set_yticks(places, list(group))
     axes.invert_yaxis()
     axes.set_xlabel(unit)
