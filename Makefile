@@ -3,7 +3,7 @@ ARGS ?=
 ONLY ?=
 BIN := .venv/bin
 
-.PHONY: help setup demo test check bench performance chaos chaos-kills lock clean
+.PHONY: help setup demo test check bench performance chaos chaos-kills chaos-alerts lock clean
 
 help:
 	@echo 'make demo    a whole network on this machine       make demo ARGS="--for 60s"'
@@ -13,6 +13,7 @@ help:
 	@echo 'make performance   what was measured as docs/performance.md'
 	@echo 'make chaos   an hour of everything going wrong     make chaos ARGS="--for 10m --seed 7"'
 	@echo 'make chaos-kills   500 kills, everything heard once   make chaos-kills ARGS="--kills 50"'
+	@echo 'make chaos-alerts  1,000 kills, everybody told once    make chaos-alerts ARGS="--kills 50"'
 	@echo 'make setup   only prepare .venv/bin/loa'
 	@echo 'make lock    pin dependencies anew                 make lock ARGS=--upgrade'
 	@echo 'make clean   remove what was built'
@@ -46,6 +47,10 @@ chaos:
 chaos-kills:
 	@scripts/setup test
 	@$(BIN)/python -m benchmarks.kills --kills 500 $(ARGS)
+
+chaos-alerts:
+	@scripts/setup test
+	@$(BIN)/python -m benchmarks.alert_kills --kills 1000 $(ARGS)
 
 lock:
 	uv pip compile pyproject.toml --universal --generate-hashes --all-extras --group dev \

@@ -1,7 +1,8 @@
 """Controllers that begin without the second and a half of imports: forked from a process that has them.
 
 `loa run` all the same, by its own command line, in a process of its own that can be killed. Run as
-`python -m tests.e2e.nursery`; one JSON request a line, one answer a line.
+`python -m tests.e2e.nursery`; one JSON request a line, one answer a line. Another module may raise children of its own
+kind: it calls `serve` and is named to `Nursery`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +29,16 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 class Nursery:
-    """The parent of the controllers, from the test's side. `environment`: what they find there besides."""
+    """The parent of the controllers, from the test's side. `environment`: what they find there besides; `module`: who
+    raises them."""
 
-    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, environment: Mapping[str, str] | None = None, *, module: str = __name__) -> None:
         self._environment = environment or {}
+        self._module = module
 
     async def __aenter__(self) -> Nursery:
         self._process = await asyncio.create_subprocess_exec(
-            *bound([sys.executable, "-m", __name__]),
+            *bound([sys.executable, "-m", self._module]),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             cwd=ROOT,
@@ -64,16 +68,16 @@ class Nursery:
             return answer
 
 
-def _answer(request: dict[str, Any]) -> dict[str, Any]:
+def _answer(request: dict[str, Any], begin: Callable[[list[str]], None]) -> dict[str, Any]:
     match request["do"]:
         case "start":
-            return {"pid": _fork(request["words"], request["log"])}
+            return {"pid": _fork(request["words"], request["log"], begin)}
         case "wait":
             os.waitpid(request["pid"], 0)
     return {}
 
 
-def _fork(words: list[str], log: str) -> int:
+def _fork(words: list[str], log: str, begin: Callable[[list[str]], None]) -> int:
     pid = os.fork()
     if pid:
         return pid
@@ -81,20 +85,27 @@ def _fork(words: list[str], log: str) -> int:
     for number, flags in ((0, os.O_RDONLY), (1, os.O_WRONLY | os.O_APPEND | os.O_CREAT)):
         os.dup2(os.open(os.devnull if number == 0 else log, flags, 0o600), number)
     os.dup2(1, 2)
-    sys.argv = ["loa", *words]
     try:
-        controller.cli.main()
+        begin(words)
     finally:
+        if sys.exc_info()[1] is not None:
+            traceback.print_exc()
         os._exit(1)
 
 
-def main() -> None:
+def _loa(words: list[str]) -> None:
+    sys.argv = ["loa", *words]
+    controller.cli.main()
+
+
+def serve(begin: Callable[[list[str]], None]) -> None:
+    """Raise children that do `begin` with the words they are given, until nobody asks any more."""
     if os.environ.pop("LD_PRELOAD", None):  # it is in every fork of ours already, and is nothing for their ffmpeg
         # libfaketime 0.9.10 answers EINVAL to the call that `time.sleep` makes
         time.sleep = lambda seconds: select.select((), (), (), seconds) and None
     for line in sys.stdin:
-        print(json.dumps(_answer(json.loads(line))), flush=True)
+        print(json.dumps(_answer(json.loads(line), begin)), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    serve(_loa)

@@ -1,0 +1,233 @@
+"""From a fault to the page and to people: how long it takes, and that it neither storms nor stops.
+
+In real time: Mosquitto, a controller over 1,000 nodes that send heartbeats, an HTTP client that reads the page's event
+stream and then the incidents as the page does, a mail server and a webhook. Nodes report a fault (`up/NODE/fault/CODE`,
+no hold) at random instants. Waits for a common cause are set to 1 s, and stand in the figures as they are; every commune
+has a technician of its own, so that the limit of messages a person gets plays no part.
+
+By the clock port, over SQLite, with the shipped waits (15 s, 30 s): 10,000 faults at 1,000 nodes; a channel that is down
+for a day; a mail server that hangs; a node whose mains come and go every 30 s for a day.
+
+LOA_BENCH_NODES, LOA_BENCH_TRIALS (in real time), LOA_BENCH_CLOCK_TRIALS say how much of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import os
+import random
+import socket
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from benchmarks import alerts_by_clock, firehose
+from benchmarks.report import Report
+from controller.adapters.broker import CONTROLLER
+from controller.adapters.credentials import hash_password
+from controller.wire.messages import FaultReport, encode
+from controller.wire.topics import Topics
+from tests.e2e.network import PASSWORD, Network
+
+NODES = int(os.environ.get("LOA_BENCH_NODES", "1000"))
+TRIALS = int(os.environ.get("LOA_BENCH_TRIALS", "200"))
+CLOCK_TRIALS = int(os.environ.get("LOA_BENCH_CLOCK_TRIALS", "2000"))
+EACH = 5
+"""Nodes of a commune."""
+WAIT_S = 1
+BETWEEN_S = 0.3
+INTERVAL_S = 10.0
+CODE = "emergency-sound"
+VOICE = "_bench"
+
+
+class Quiet(Network):
+    """Only controller, broker and receivers: one connection speaks for all nodes."""
+
+    def __init__(self, folder: Path, nodes: int) -> None:
+        super().__init__(folder, nodes=nodes, intruders=(VOICE,))
+        self.names = [f"c{n // EACH:03d}-{n % EACH}" for n in range(nodes)]
+
+    async def start_broker(self) -> None:
+        await self._broker.start(dict.fromkeys((CONTROLLER, VOICE), hash_password(PASSWORD)))
+
+    async def start_controller(self) -> None:
+        await self._spawn("controller", self._loa("run"))
+
+        async def answers() -> bool:
+            return bool((await self.get("status"))["broker"]["connected"])
+
+        await self.until(answers, within=120, every=0.3)
+
+    async def start_nodes(self) -> None:
+        """None: see Voices."""
+
+    async def _run(self, *words: str) -> None:
+        """No enrolments: one connection that may say anything speaks for all."""
+
+    def _configure(self) -> None:
+        super()._configure()
+        communes = sorted({name.partition("-")[0] for name in self.names})
+        nodes = [{"id": name, "name": name, "commune": name.partition("-")[0]} for name in self.names]
+        self._write("nodes.yaml", {"communes": [{"id": id, "name": id} for id in communes], "nodes": nodes})
+        daily = {"id": "gio", "title": "Báo giờ", "to": ["all"], "at": "05:30", "play": [{"chime": "open"}]}
+        self._write("broadcasts.yaml", {"broadcasts": [daily]})
+        shipped = yaml.safe_load((self.config / "alerts.yaml").read_text())
+        web, relay = shipped["people"][0]["channels"][0]["webhook"].rpartition("/")[0], "district.example"
+        people = [
+            {
+                "id": f"of-{id}",
+                "name": id,
+                "language": "vi",
+                "communes": [id],
+                "channels": [{"webhook": f"{web}/of-{id}"}],
+                "also": [{"smtp": f"of-{id}@{relay}"}],
+            }
+            for id in communes
+        ]
+        wait = {"critical": f"{WAIT_S}s", "other": f"{WAIT_S}s"}
+        self._write("alerts.yaml", {"page_url": shipped["page_url"], "smtp": shipped["smtp"], "wait": wait, "people": people})
+
+    def _write(self, name: str, content: dict[str, Any]) -> None:
+        (self.config / name).write_text(yaml.safe_dump(content, allow_unicode=True))
+
+
+class Voices:
+    """Every node's heartbeats, spread over the interval, and what a test makes them say."""
+
+    def __init__(self, network: Quiet) -> None:
+        self._names = network.names
+        self._topics = Topics()
+        self._connection: socket.socket = firehose.connected(network.broker_port, VOICE, PASSWORD)
+        self._shapes = firehose.payloads()
+        self._seq = 0
+
+    async def beat_for_ever(self) -> None:
+        began, at_once = time.monotonic(), max(1, len(self._names) // 100)
+        while True:
+            for place in range(0, len(self._names), at_once):
+                self._seq += 1
+                due = began + self._seq * INTERVAL_S * at_once / len(self._names)
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
+                said = b'"seq":%d' % self._seq
+                shape = self._shapes[self._seq % len(self._shapes)].replace(b'"seq":0', said)
+                self._send((self._topics.heartbeat(name), shape) for name in self._names[place : place + at_once])
+
+    def all_beat(self) -> None:
+        """Everybody at once, to be known."""
+        self._seq += 1
+        shape = self._shapes[0].replace(b'"seq":0', b'"seq":%d' % self._seq)
+        self._send((self._topics.heartbeat(name), shape) for name in self._names)
+
+    def report(self, node: str) -> float:
+        """A fault of its own at this node, now; returns when."""
+        report = FaultReport(CODE, "storage", datetime.now(UTC))
+        began = time.time()
+        self._send([(f"{Topics().root}/up/{node}/fault/{CODE}", encode(report))])
+        return began
+
+    def _send(self, messages: Any) -> None:
+        self._connection.sendall(b"".join(firehose.publish(topic.encode(), body) for topic, body in messages))
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class Watcher:
+    """What a browser with the page open does: the event stream, and the incidents when they are out of date."""
+
+    def __init__(self, network: Quiet) -> None:
+        self._network = network
+        self.seen: dict[str, float] = {}
+        self.ready = asyncio.Event()
+
+    async def watch(self) -> None:
+        async with httpx.AsyncClient(timeout=30) as client:
+            async with client.stream("GET", f"{self._network.page}/api/events") as stream:
+                async for line in stream.aiter_lines():
+                    if line.startswith("data:") and "incidents" in json.loads(line[5:]).get("topics", []):
+                        await self._look(client)
+                        self.ready.set()
+
+    async def _look(self, client: httpx.AsyncClient) -> None:
+        answer = (await client.get(f"{self._network.page}/api/incidents")).json()
+        now = time.time()
+        for row in answer["incidents"]:
+            self.seen.setdefault(row["subject"], now)
+
+
+async def _in_real_time(report: Report) -> None:
+    with tempfile.TemporaryDirectory(prefix="loa-bench-", ignore_cleanup_errors=True) as name:
+        os.chmod(name, 0o711)  # the broker, which gives up root's rights, must reach its part
+        async with Quiet(Path(name), NODES) as network:
+            voices, watcher = Voices(network), Watcher(network)
+            voices.all_beat()
+            work = asyncio.gather(voices.beat_for_ever(), watcher.watch())
+            await asyncio.wait_for(watcher.ready.wait(), 60)
+            began = await _trials(network, voices)
+            await _all_arrived(network, watcher, began)
+            work.cancel()
+            with suppress(asyncio.CancelledError):
+                await work
+            voices.close()
+            _tell(report, network, watcher, began)
+
+
+async def _trials(network: Quiet, voices: Voices) -> dict[str, float]:
+    """When each fault was said; each in another commune until all have had one."""
+    rng = random.Random(1)  # noqa: S311  must repeat
+    communes = len(network.names) // EACH
+    began: dict[str, float] = {}
+    for n in range(min(TRIALS, len(network.names))):
+        node = network.names[n % communes * EACH + n // communes]
+        began[node] = voices.report(node)
+        await asyncio.sleep(rng.expovariate(1 / BETWEEN_S))
+    return began
+
+
+async def _all_arrived(network: Quiet, watcher: Watcher, began: dict[str, float]) -> None:
+    async def told() -> bool:
+        return len(network.alerts) >= 2 * len(began) and began.keys() <= watcher.seen.keys()
+
+    await network.until(told, within=60, every=0.5)
+
+
+def _tell(report: Report, network: Quiet, watcher: Watcher, began: dict[str, float]) -> None:
+    report.add("real_time_nodes", len(network.names), "nodes")
+    report.add("real_time_trials", len(began), "")
+    _quantiles(report, "to_the_page", [watcher.seen[node] - at for node, at in began.items()])
+    for channel in ("webhook", "smtp"):
+        took = [
+            at - began[node]
+            for at, alert in network.alerts
+            if alert.channel == channel
+            for node in [next(node for node in began if node in alert.subject + alert.body)]
+        ]
+        _quantiles(report, f"to_{channel}_with_{WAIT_S}s_wait", took)
+
+
+def _quantiles(report: Report, name: str, values: Sequence[float]) -> None:
+    ordered = sorted(values)
+    for label, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0)):
+        report.add(f"{name}_{label}", ordered[max(0, math.ceil(share * len(ordered)) - 1)], "s")
+
+
+def main() -> None:
+    report = Report("alerts")
+    if TRIALS:
+        asyncio.run(_in_real_time(report))
+    alerts_by_clock.measure(report, NODES, CLOCK_TRIALS)
+    report.write()
+
+
+if __name__ == "__main__":
+    main()
