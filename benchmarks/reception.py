@@ -218,7 +218,7 @@ def settings_for(nodes: int) -> Settings:
     return replace(shipped, nodes=made, zones=zones, broadcasts={}, guards={})
 
 
-def main(words: list[str]) -> None:
+def receive(words: list[str]) -> None:
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
@@ -242,4 +242,4 @@ def main(words: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    receive(sys.argv[1:])
