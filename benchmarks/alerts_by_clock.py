@@ -22,6 +22,7 @@ from controller.adapters.notify.smtp import SmtpNotifier
 from controller.adapters.notify.webhook import WebhookNotifier
 from controller.adapters.store.sql import SqlStore
 from controller.domain.escalation import AlertSettings, Channel, Escalation, OutboxState, Smtp
+from controller.domain.outbox import Policy
 from controller.domain.site import Settings
 from controller.ports import NotifyError, Outgoing, Store
 from controller.services.alerting import Alerting
@@ -75,7 +76,14 @@ class Whole(Ward):
     def __init__(self, settings: Settings, store: Busy, posts: Sequence[str] = ("webhook", "smtp")) -> None:
         super().__init__(settings, store=store, clock=FakeClock())
         self.posts = {kind: Post(self.clock) for kind in posts}
-        self.alerting = Alerting(settings, store=store, clock=self.clock, notifiers=dict(self.posts), changes=Changes())
+        self.alerting = Alerting(
+            settings,
+            store=store,
+            clock=self.clock,
+            notifiers=dict(self.posts),
+            changes=Changes(),
+            policy=Policy(burst=10**6),  # 200 faults at once are for the measure, not for a person
+        )
         self._sending: asyncio.Task[None] | None = None
 
     async def begin(self, bus: bool = True) -> None:
