@@ -26,6 +26,7 @@ from controller.services.changes import Changes
 from controller.services.commissioning import record_selftests
 from controller.services.dispatch import Dispatch
 from controller.services.emergencies import Emergencies, record_answers
+from controller.services.gauges import Gauges, MeasuredBus, MeasuredNotifier, MeasuredStore
 from controller.services.intake import Intake
 from controller.services.ledger import Ledger
 from controller.services.lifesign import LifeSign
@@ -81,6 +82,7 @@ class App:
     reporting: Reporting
     intake: Intake
     watching: Watching
+    gauges: Gauges
     loopback: Loopback | None
     airings: Airings
     selftests: Selftests
@@ -160,7 +162,9 @@ def build(
     """Wire the controller. `load` reads the configuration anew (ConfigRefused), `edits` tells when to. `name` is what
     it calls itself at the broker; the site's id, if empty. `host`, `beacon` and `loopback` (where the canary's messages
     come in) are needed to watch the controller itself; without one, that is not watched."""
-    changes = Changes()
+    changes, gauges = Changes(), Gauges()
+    store, bus = MeasuredStore(store, gauges, clock), MeasuredBus(bus, gauges, clock)
+    notifiers = {kind: MeasuredNotifier(each, gauges) for kind, each in notifiers.items()}
     sounds = Sounds(library)
     dispatch = Dispatch(settings, store=store, bus=bus, clock=clock, key=key, sounds=sounds.on_nodes, name=name)
     ledger = Ledger(
@@ -288,6 +292,7 @@ def build(
         reporting=reporting,
         intake=intake,
         watching=watching,
+        gauges=gauges,
         loopback=loopback,
         airings=airings,
         selftests=selftests,

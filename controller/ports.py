@@ -16,7 +16,7 @@ import msgspec
 from broadcasts.model import Item, Rendered
 from broadcasts.studio.errors import AudioRefused as AudioRefused
 from controller.domain.commissioning import Baseline, Selftest
-from controller.domain.delivery import Delivery, DeliveryEvent, OccurrenceRow
+from controller.domain.delivery import Delivery, DeliveryEvent, DeliveryState, OccurrenceRow
 from controller.domain.emergencies import Answer, EmergencyRow
 from controller.domain.escalation import Channel, OutboxRow, OutboxState
 from controller.domain.faults import Value
@@ -325,6 +325,9 @@ class Tx(Protocol):
 
     def deliveries_of(self, occurrences: Sequence[str], nodes: Sequence[str] | None = None) -> list[Delivery]: ...
 
+    def delivery_states(self, start: datetime, end: datetime) -> dict[DeliveryState, int]:
+        """How many deliveries of what starts in [start, end) are in each state; those in none are left out."""
+
     def sounding(self) -> list[Delivery]:
         """All deliveries in state sounding or interrupted."""
 
@@ -381,6 +384,9 @@ class Tx(Protocol):
 
     def journal_uptos(self, logs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
         """`journal_upto` of many (node, log) at once; those with nothing stored are 0."""
+
+    def journal_backlog(self) -> int:
+        """Entries that are missing before later ones that have come."""
 
     def journal(self, node: str, limit: int = 100) -> list[JournalEntry]:
         """Newest first, by arrival."""

@@ -28,6 +28,7 @@ from controller.domain.workorders import Step, taken
 from controller.ports import ConfigRefused, Credential, FaultRow, NodeRow, Tx
 from controller.services.canary import Canary
 from controller.services.changes import Changes
+from controller.services.gauges import Gauges
 from controller.services.healthbook import keep_work, work_order_of
 from controller.services.lifesign import LifeSign
 from controller.services.links import Links
@@ -308,6 +309,7 @@ class District:
         )
         self.intake = Intake()
         self.loopback = None
+        self.gauges = Gauges()
         self.watching = watching(self)
         self.reporting = Reporting(self.settings, store=store, clock=self.clock, scheduling=self.scheduling)
 

@@ -18,6 +18,7 @@ from controller.adapters.notify.webhook import signature
 from controller.domain.watching import Ailment
 from controller.domain.workorders import MAX_NOTE, MAX_PHOTO_BYTES, Step
 from controller.services import changelog
+from controller.services.gauges import tally
 from controller.services.readmodels import Plain
 from controller.services.reporting import UnknownOccurrence
 from controller.web import metrics
@@ -302,10 +303,25 @@ def _watching(app: Controller) -> APIRouter:
 
     @routes.get("/metrics")
     async def exposition(request: Request) -> Response:
-        figures = metrics.Figures(await full_status(app), dict(app.intake.counters))
+        figures = await _figures(app)
         return Response(metrics.exposition(figures), media_type=CONTENT_TYPE_LATEST)
 
     return routes
+
+
+async def _figures(app: Controller) -> metrics.Figures:
+    settings, now = app.settings, app.clock.now()
+    return metrics.Figures(
+        status=await full_status(app),
+        counters=dict(app.intake.counters),
+        tally=await app.store.read(lambda tx: tally(tx, settings, now)),
+        vitals=await app.watching.vitals(leads=not app.reporting.standby),
+        gauges=app.gauges,
+        loop_lag_s=app.watching.loop_lag_s,
+        canary_s=app.watching.canary.took_s,
+        flights=dict(app.watching.canary.flights),
+        pings=dict(app.watching.pings),
+    )
 
 
 async def _ailments(app: Controller) -> tuple[Ailment, ...]:

@@ -12,6 +12,7 @@ from controller.domain.workorders import Step
 from controller.ports import Bus, Clock, Library, Store
 from controller.services.changes import Changes
 from controller.services.emergencies import Amendment, Manner, Message
+from controller.services.gauges import Gauges
 from controller.services.links import Links
 from controller.services.reporting import Reporting
 from controller.services.watching import Watching
@@ -133,6 +134,9 @@ class Controller(Protocol):
 
     @property
     def intake(self) -> Intake: ...
+
+    @property
+    def gauges(self) -> Gauges: ...
 
     @property
     def watching(self) -> Watching: ...

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from controller.adapters.beacon import HttpBeacon
 from controller.adapters.broker import CONTROLLER, Broker
 from controller.adapters.clock import SystemClock
 from controller.adapters.credentials import hash_password
@@ -54,15 +55,15 @@ class Pace(SystemClock):
 
 
 @asynccontextmanager
-async def running(folder: Path, loopback: str | None = None, **notifiers: Any) -> AsyncIterator[App]:
-    """A controller with everything real but its nodes. Its canary reaches `loopback` instead of itself, if given."""
+async def running(folder: Path, dead_man: str = "", **notifiers: Any) -> AsyncIterator[App]:
+    """A controller with everything real but its nodes. `dead_man`: the URL that it pings."""
     broker = Broker(folder / "broker", root="loa/v1")
     await broker.start({CONTROLLER: hash_password("c")})
     store = SqlStore(f"sqlite:///{folder}/loa.db")
     await store.open()
     mqtt = Mqtt(broker.host, broker.port, username=CONTROLLER, password="c")
     settings = network()
-    watch = replace(settings.alerts.watch, canary_s=EVERY_S)
+    watch = replace(settings.alerts.watch, canary_s=EVERY_S, dead_man_url=dead_man, dead_man_s=60)
     settings = replace(
         settings,
         alerts=AlertSettings(people=(LAN,), watch=watch),
@@ -70,7 +71,7 @@ async def running(folder: Path, loopback: str | None = None, **notifiers: Any) -
     )
     clock = Pace()
     with listen("127.0.0.1", 0) as listening:
-        url = loopback or url_of(listening) + CANARY_PATH
+        url = url_of(listening) + CANARY_PATH
         app = build(
             settings,
             clock=clock,
@@ -81,6 +82,7 @@ async def running(folder: Path, loopback: str | None = None, **notifiers: Any) -
             notifiers={"webhook": WebhookNotifier(SystemClock()), **notifiers},
             key=KEY,
             load=lambda: settings,
+            beacon=HttpBeacon(),
             loopback=Loopback(url, "secret"),
         )
         await app.start()
@@ -164,3 +166,44 @@ async def test_turned_off_it_takes_its_fault_back(tmp_path: Path) -> None:
                 await asyncio.sleep(0.05)
             while await app.store.transact(lambda tx: tx.open_incidents()):
                 await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def outside() -> AsyncIterator[tuple[str, list[bytes]]]:
+    """A healthchecks-like service: its URL, and the requests that came."""
+    came: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        came.append(await reader.readuntil(b"\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nOK")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/ping/abc", came
+
+
+async def counted(app: App, what: str, at_least: int) -> None:
+    async with asyncio.timeout(60):
+        while app.watching.pings[what] < at_least:
+            await asyncio.sleep(0.05)
+
+
+async def test_the_outside_is_called_once_the_canary_came_through(tmp_path: Path) -> None:
+    async with outside() as (url, came), running(tmp_path, url) as app:
+        await counted(app, "sent", 2)
+        assert app.watching.canary.passed is not None
+        assert set(came) == {b"GET /ping/abc HTTP/1.1\r\n"}
+
+
+async def test_the_outside_is_not_called_while_the_canary_is_lost(tmp_path: Path) -> None:
+    async with outside() as (url, came), running(tmp_path, url, webhook=Refuses()) as app:
+        await counted(app, "withheld", 3)
+        assert came == []
+
+
+async def test_an_outside_that_is_gone_stops_nothing(tmp_path: Path) -> None:
+    async with running(tmp_path, "http://127.0.0.1:9/ping") as app:
+        await counted(app, "failed", 2)
+        assert app.watching.canary.lost is None

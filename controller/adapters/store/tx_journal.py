@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import delete, select, tuple_
+from sqlalchemy import delete, func, select, tuple_
 
 from controller.adapters.store import schema
 from controller.adapters.store.mapping import chunks, insert_into, upsert
@@ -56,6 +56,11 @@ class JournalTx(TxBase):
         asked = {(node, log): _log(node, log) for node, log in logs}
         ends = self._ends(set(asked.values()))
         return {log: ends[key].upto for log, key in asked.items()}
+
+    def journal_backlog(self) -> int:
+        rows = schema.journal_upto.c
+        missing = select(func.coalesce(func.sum(rows.highest - rows.upto), 0))
+        return int(self.conn.execute(missing).scalar_one())
 
     def journal(self, node: str, limit: int = 100) -> list[JournalEntry]:
         rows = schema.journal.c

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, delete, insert, or_, select
+from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select
 
 from controller.adapters.store import schema
 from controller.adapters.store.mapping import CHUNK, Mapped, chunks
@@ -57,6 +57,16 @@ class LedgerTx(TxBase):
             found += DELIVERIES.all(self.conn, query)
         kept = (row for row in found if wanted is None or row.node in wanted)
         return sorted(kept, key=lambda row: (row.occurrence, row.node))
+
+    def delivery_states(self, start: datetime, end: datetime) -> dict[DeliveryState, int]:
+        airing, state = schema.occurrences.c, schema.deliveries.c.state
+        counted = (
+            select(state, func.count().label("n"))
+            .join(schema.occurrences, airing.id == schema.deliveries.c.occurrence)
+            .where(airing.start >= start, airing.start < end)
+            .group_by(state)
+        )
+        return {row.state: row.n for row in self.conn.execute(counted)}
 
     def sounding(self) -> list[Delivery]:
         rows = schema.deliveries.c
