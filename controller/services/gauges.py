@@ -12,7 +12,18 @@ from typing import Protocol, TypeVar, runtime_checkable
 from controller.domain.delivery import DeliveryState
 from controller.domain.escalation import Channel, OutboxState
 from controller.domain.site import Settings
-from controller.ports import Bus, BusEvent, Clock, Notifier, NotifyError, Outgoing, Received, Store, Tx
+from controller.ports import (
+    NOBODY_SUBSCRIBED,
+    Bus,
+    BusEvent,
+    Clock,
+    Notifier,
+    NotifyError,
+    Outgoing,
+    Received,
+    Store,
+    Tx,
+)
 
 T = TypeVar("T")
 
@@ -94,7 +105,7 @@ class MeasuredBus:
     ) -> str:
         start = self._clock.monotonic()
         reason = await self._inner.publish(topic, payload, retain=retain, qos=qos, expiry_s=expiry_s)
-        if not reason:
+        if reason in ("", NOBODY_SUBSCRIBED):  # taken either way
             self._gauges.publishes.add(self._clock.monotonic() - start)
         return reason
 
