@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from controller.domain import correlation
 from controller.domain.escalation import AlertSettings, Channel, OutboxRow, OutboxState, Person
 from controller.domain.faults import FaultRule, Severity, Text
 from controller.domain.incidents import Incident
 from controller.domain.wording import Facts
 
-SCOPE = "canary"
+SCOPE = correlation.CANARY
 NODE = "loa-canary"
 CODE = "canary"
 RECIPIENT = "loa-canary"

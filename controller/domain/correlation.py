@@ -16,7 +16,8 @@ LINK, MAINS_LOST, BATTERY_LOW = "link", "mains-lost", "battery-low"
 POWER, NETWORK, CENTRE, BROKER = "power", "network", "centre", "broker"
 
 NODE, COMMUNE, FEEDER, UPLINK = "node", "commune", "feeder", "uplink"
-"""Scopes of incidents; the fourth is the centre, which is also its subject and its cause."""
+CANARY = "canary"
+"""Scopes of incidents; the centre's is also its subject and its cause. Of the canary's nobody is told."""
 
 SHARE, AT_LEAST, WINDOW_S = 0.6, 3, 120.0
 CENTRE_SHARE, CENTRE_WINDOW_S = 0.5, 60.0

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
+from controller.domain.correlation import CANARY
 from controller.domain.faults import Severity
 from controller.domain.incidents import Incident
 
@@ -42,6 +43,8 @@ class Hush:
     ended_by: str = ""
 
     def matches(self, incident: Incident) -> bool:
+        if incident.scope == CANARY:  # a silence of everything must not look like a broken way
+            return False
         code = incident.cause.partition(":")[0]
         return (not self.codes or code in self.codes) and (not (self.nodes or self.communes) or self._is_at(incident))
 

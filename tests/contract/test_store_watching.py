@@ -8,7 +8,7 @@ from controller.adapters.store.sql import SqlStore
 from controller.domain import canary
 from controller.domain.escalation import OutboxState
 from controller.domain.incidents import IncidentEvent
-from controller.ports import Tx
+from controller.ports import ClimbRow, Tx
 from tests.contract.test_store_incidents import MINUTE, T0, incident
 from tests.contract.test_store_outbox import HOOK, LEASE, MAIL, SECOND, enqueued, message
 
@@ -32,6 +32,7 @@ async def test_of_past_canaries_nothing_is_left_but_the_newest_incident(store: S
         for each in (real, old, new):
             tx.enqueue(replace(message(), incident=each.id))
             tx.put_incident_event(IncidentEvent(each.id, T0, "opened", ""))
+        tx.put_climb(ClimbRow(old.id, "opened"))
         row = next(row for row in tx.outbox() if row.incident == new.id)
         tx.claim(row.id, T0 + LEASE, T0)
         tx.prune_canaries()

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
-from controller.domain import centre
+from controller.domain import canary, centre
 from controller.domain.faults import Severity
+from controller.domain.hush import Hush, HushKind
 from controller.domain.incidents import IncidentState
+from tests.alerts_support import incident
+from tests.fakes import START
 from tests.health_support import Ward, district, rule
 
 
@@ -96,3 +100,9 @@ async def test_each_can_be_acknowledged_and_has_texts_in_both_languages(code: st
         (incident,) = await ward.open()
         acked = await ward.monitoring.acknowledge(incident.id, "lan")
         assert acked.state is IncidentState.ACKNOWLEDGED
+
+
+def test_a_silence_of_everything_does_not_silence_the_canary() -> None:
+    everything = Hush(HushKind.SILENCE, START, START + timedelta(hours=1), "Tết")
+    assert everything.matches(incident())
+    assert not everything.matches(incident(scope=canary.SCOPE))

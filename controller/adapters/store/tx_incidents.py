@@ -57,6 +57,7 @@ class IncidentsTx(TxBase):
         self.conn.execute(delete(schema.outbox_attempts).where(tries.outbox.in_(told)))
         self.conn.execute(delete(schema.outbox).where(messages.incident.in_(ids)))
         self.conn.execute(delete(schema.incident_events).where(schema.incident_events.c.incident.in_(ids)))
+        self.conn.execute(delete(schema.climbs).where(schema.climbs.c.incident.in_(ids)))
         self.conn.execute(delete(schema.incidents).where(rows.id.in_(ids[:-1])))
 
     def put_incident_event(self, event: IncidentEvent) -> None:
