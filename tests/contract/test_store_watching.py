@@ -32,7 +32,7 @@ async def test_of_past_canaries_nothing_is_left_but_the_newest_incident(store: S
         for each in (real, old, new):
             tx.enqueue(replace(message(), incident=each.id))
             tx.put_incident_event(IncidentEvent(each.id, T0, "opened", ""))
-        tx.put_climb(ClimbRow(old.id, "opened"))
+        tx.put_climb(ClimbRow(old.id, "major", 0, None))
         row = next(row for row in tx.outbox() if row.incident == new.id)
         tx.claim(row.id, T0 + LEASE, T0)
         tx.prune_canaries()
