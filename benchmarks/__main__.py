@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-OTHERS = {"__main__", "firehose", "plots"}
+OTHERS = {"__main__", "bare", "firehose", "plots"}
 NAMES = sorted(
     path.stem
     for path in Path(__file__).parent.glob("*.py")

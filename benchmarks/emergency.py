@@ -111,14 +111,14 @@ class _Figures:
     def write(self, report: Report) -> None:
         report.add("nodes", NODES, "nodes")
         for name, values in self.started.items():
-            _quantiles(report, f"{name}_order_to_first_sample", values)
+            quantiles(report, f"{name}_order_to_first_sample", values)
             if self.handed[name]:
                 report.spread(f"{name}_order_answered", self.handed[name], "ms")
-        _quantiles(report, "command_line_to_first_sample", self.typed)
-        _quantiles(report, "end_to_silence", self.silent)
+        quantiles(report, "command_line_to_first_sample", self.typed)
+        quantiles(report, "end_to_silence", self.silent)
 
 
-def _quantiles(report: Report, name: str, values: Sequence[float]) -> None:
+def quantiles(report: Report, name: str, values: Sequence[float]) -> None:
     if not values:
         return
     ordered = sorted(values)

@@ -85,7 +85,7 @@ class Fleet:
 
     async def run(self) -> None:
         """Run until cancelled; then every node says goodbye."""
-        _raise_file_limit()
+        raise_file_limit()
         self._folder.mkdir(parents=True, exist_ok=True)
         executor = DaemonPool(min(CONNECTS_AT_ONCE, max(1, len(self._enrolments))))
         shared = Shared(
@@ -137,6 +137,7 @@ class Fleet:
             journal_waiting=sum(node.journal.backlog for node in nodes),
             broken=len(broken),
             faults=tuple(f"{node.id}: {', '.join(node.faults)}" for node in broken[:FAULTS_SHOWN]),
+            heartbeats=sum(node.vitals.sent for node in nodes),
             connections=self._pace.connections,
             peak_per_s=self._pace.peak_per_s,
             connect_s=round(max(0.0, self._pace.last_up - self._began), 1),
@@ -227,7 +228,7 @@ def _leave_alone_what_stays() -> None:
     gc.set_threshold(20_000, 20, 100)
 
 
-def _raise_file_limit() -> None:
+def raise_file_limit() -> None:
     """A connection is a file; the soft limit of 1,024 is for other times."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

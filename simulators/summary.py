@@ -13,8 +13,9 @@ FAULTS_SHOWN = 20
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """`starts`: epoch seconds at which each node began what most of them began last, `occurrence`; its first and last
-    stand in `first` and `last` also where the list is left out. `connect_s`: from the start to the newest connection.
-    `fetch_mb_s`: since the summary before. `memory_mb`, `cpu_s`: of the simulator itself."""
+    stand in `first` and `last` also where the list is left out. `heartbeats`: sent since the nodes' last boot.
+    `connect_s`: from the start to the newest connection. `fetch_mb_s`: since the summary before. `memory_mb`, `cpu_s`:
+    of the simulator itself."""
 
     nodes: int
     connected: int
@@ -24,6 +25,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     journal_waiting: int
     broken: int
     faults: tuple[str, ...] = ()
+    heartbeats: int = 0
     fetched: int = 0
     fetched_mb: float = 0.0
     fetch_mb_s: float = 0.0
@@ -56,7 +58,7 @@ def added(parts: Sequence[Summary]) -> Summary:
     common, _ = Counter({part.occurrence: part.started for part in parts}).most_common(1)[0]
     same = [part for part in parts if part.started and part.occurrence == common]
     sums = ("nodes", "connected", "without_power", "playing", "missing", "journal_waiting", "broken", "fetched")
-    more = ("fetched_mb", "fetch_mb_s", "connections", "peak_per_s", "memory_mb", "cpu_s")
+    more = ("heartbeats", "fetched_mb", "fetch_mb_s", "connections", "peak_per_s", "memory_mb", "cpu_s")
     return Summary(
         **{name: sum(getattr(part, name) for part in parts) for name in (*sums, *more)},
         faults=tuple(fault for part in parts for fault in part.faults)[:FAULTS_SHOWN],

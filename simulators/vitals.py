@@ -59,6 +59,11 @@ class Vitals:
         else:
             self.schedule()
 
+    @property
+    def sent(self) -> int:
+        """Heartbeats of this boot that were handed to a connection."""
+        return self._seq
+
     def changed(self) -> None:
         """Something may have stepped: tell at once, at most once a second."""
         if self._node.parts.state() != self._told:

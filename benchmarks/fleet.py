@@ -1,0 +1,186 @@
+"""A large fleet on this machine: how fast it is there, what it costs while nothing happens, an announcement, an
+emergency, the return of a broker.
+
+Real Mosquitto, controller and simulated nodes as processes, heartbeat every 30 s: 100 nodes, or as many as
+LOA_BENCH_NODES says (10,000 takes about a quarter of an hour). Times of starts are by the nodes' clocks, which on one
+machine are the same clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from benchmarks.bare import fan_out
+from benchmarks.emergency import Large, quantiles
+from benchmarks.report import Report
+from controller.adapters.broker import CONTROLLER
+from simulators.fleet import read_enrolments
+from tests.e2e.network import PASSWORD, Json
+
+NODES = int(os.environ.get("LOA_BENCH_NODES", "100"))
+IDLE_S = 40.0
+WATCH_S = 65.0
+"""How long after a return for alarms: beyond the grace of two heartbeats."""
+ROUNDS = 3
+AWAY_S = 5.0
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Fleet(Large):
+    """The large network with a slow heartbeat, whose broker is measured before anybody else is there."""
+
+    def __init__(self, folder: Path, report: Report) -> None:
+        super().__init__(folder, nodes=NODES, listen=0)
+        self._report = report
+        self.asked_at = 0.0
+
+    def _configure(self) -> None:
+        super()._configure()
+        path = self.config / "site.yaml"
+        site = yaml.safe_load(path.read_text())
+        path.write_text(yaml.safe_dump({**site, "heartbeat": "30s"}, allow_unicode=True))
+
+    async def start_controller(self) -> None:
+        enrolments = await asyncio.to_thread(read_enrolments, self.folder / "enrolments")
+        quantiles(self._report, "bare_fan_out", await fan_out(enrolments, (CONTROLLER, PASSWORD), ROUNDS))
+        began = time.monotonic()
+        await super().start_controller()
+        self._report.add("controller_ready", time.monotonic() - began, "s")
+
+    async def summary(self) -> Json:
+        found: Json = (await self.control(do="summary"))["summary"]
+        return found
+
+    async def all_connected(self) -> Json:
+        async def found() -> Json | None:
+            summary = await self.summary()
+            return summary if summary["connected"] == NODES else None
+
+        summary = await self.until(found, every=0.5)
+        assert summary is not None
+        return summary
+
+    async def heartbeats(self) -> int:
+        """How many the controller has taken in."""
+        async with httpx.AsyncClient(timeout=30) as client:
+            text = (await client.get(f"{self.page}/metrics")).text
+        found = re.search(r'^loa_intake_total\{what="heartbeat"\} (\S+)', text, re.MULTILINE)
+        return int(float(found[1])) if found else 0
+
+    def spent(self, name: str) -> float:
+        """Processor seconds of a process so far."""
+        fields = Path(f"/proc/{self.pid(name)}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+    def memory_mb(self, name: str) -> float:
+        found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{self.pid(name)}/status").read_text())
+        return int(found[1]) / 1024 if found else 0.0
+
+
+async def _there(network: Fleet, report: Report) -> None:
+    summary = await network.all_connected()
+    report.add("all_connected", summary["connect_s"], "s")
+    report.add("connections_peak", summary["peak_per_s"], "1/s")
+
+
+async def _idle(network: Fleet, report: Report) -> None:
+    """What it costs while nothing happens, and whether every heartbeat that was sent was taken in."""
+    await asyncio.sleep(10)
+    before = {name: network.spent(name) for name in ("controller", "nodes")}
+    sent, taken = (await network.summary())["heartbeats"], await network.heartbeats()
+    await asyncio.sleep(IDLE_S)
+    sent = (await network.summary())["heartbeats"] - sent
+    report.add("heartbeats_sent", sent, "")
+    report.add("heartbeats_lost", sent - (await network.heartbeats() - taken), "")
+    for name, spent in before.items():
+        report.add(f"{name}_core_share", (network.spent(name) - spent) / IDLE_S * 100, "%")
+        report.add(f"{name}_memory", network.memory_mb(name), "MB")
+
+
+async def _started(network: Fleet, occurrence: str) -> Json:
+    async def found() -> Json | None:
+        summary = await network.summary()
+        return summary if (summary["occurrence"], summary["started"]) == (occurrence, NODES) else None
+
+    summary = await network.until(found, within=180, every=1.0)
+    assert summary is not None
+    return summary
+
+
+async def _announcement(network: Fleet, report: Report) -> None:
+    occurrence, _ = await network.queue("tin", 45 + NODES / 100, "Bản tin buổi chiều.")
+    skew = (await _started(network, occurrence))["skew_ms"]
+    for name in ("p50", "p99", "max"):
+        report.add(f"announcement_skew_{name}", skew[name], "ms")
+
+    async def recorded() -> bool:
+        story = await network.airing(occurrence)
+        return story is not None and sum(line["heard"] in ("heard", "sounding") for line in story["nodes"]) == NODES
+
+    began = time.monotonic()
+    await network.until(recorded, within=180, every=2.0)
+    report.add("announcement_starts_recorded_after", time.monotonic() - began, "s")
+
+
+async def _return(network: Fleet, report: Report) -> None:
+    """The broker dies and comes back: who storms it, and who is alarmed."""
+    before = await network.summary()
+    incidents, alerts = len((await network.get("incidents"))["incidents"]), len(network.alerts)
+    network.kill_broker()
+    await asyncio.sleep(AWAY_S)
+    await network.start_broker()
+    back_at = time.monotonic()
+    after = await network.all_connected()
+    report.add("return_all_back", time.monotonic() - back_at, "s")
+    report.add("return_connections", after["connections"] - before["connections"], "")
+    report.add("return_connections_peak", after["peak_per_s"], "1/s")
+    await asyncio.sleep(WATCH_S)
+    report.add("return_false_incidents", len((await network.get("incidents"))["incidents"]) - incidents, "")
+    report.add("return_messages", len(network.alerts) - alerts, "")
+
+
+async def _emergency(network: Fleet, report: Report) -> None:
+    answered: list[float] = []
+    taken: dict[str, list[float]] = {"p50": [], "p99": [], "max": []}
+    for _ in range(ROUNDS):
+        began = time.time()
+        order: Any = await network.post("emergency", to=["all"], by="bench", sound="thu-nghiem")
+        answered.append((time.time() - began) * 1000)
+        summary = await _started(network, order["id"])
+        for name, values in taken.items():
+            values.append((summary["first"] - began) * 1000 + summary["skew_ms"][name])
+        await network.post(f"emergency/{order['id']}/end", by="bench")
+        await asyncio.sleep(5 + NODES / 1000)
+    report.spread("emergency_order_answered", answered, "ms")
+    for name, values in taken.items():
+        report.spread(f"emergency_to_first_sample_{name}", values, "ms")
+
+
+async def _measure(report: Report) -> None:
+    with tempfile.TemporaryDirectory(prefix="loa-bench-", ignore_cleanup_errors=True) as name:
+        os.chmod(name, 0o711)  # the broker, which gives up root's rights, must reach its part
+        async with Fleet(Path(name), report) as network:
+            for part in (_there, _idle, _announcement, _emergency, _return):
+                await part(network, report)
+
+
+def main() -> None:
+    report = Report("fleet")
+    report.add("nodes", NODES, "nodes")
+    try:
+        asyncio.run(_measure(report))
+    finally:
+        report.write()
+
+
+if __name__ == "__main__":
+    main()
