@@ -44,6 +44,9 @@ INLINE_UP_TO = 100_000
 RESEND_AFTER_S = 30.0
 """A node that still reports another document this long after it was sent gets it again."""
 
+REVISED_AT_ONCE = 50
+"""Nodes whose documents are made before others have a turn."""
+
 Order = Literal["stop", "play", "volume", "selftest", "ping", "rebirth", "log"]
 
 
@@ -120,13 +123,20 @@ class Dispatch:
 
     # --- desired state ---------------------------------------------------------------------------------------
 
-    def revise(self, playlists: Mapping[str, tuple[Playlist, ...]], valid_until: datetime) -> list[Desired]:
+    async def revise(self, playlists: Mapping[str, tuple[Playlist, ...]], valid_until: datetime) -> list[Desired]:
         """New documents for the nodes whose desired state changes; a node that left the network gets an empty one.
-        Hold `revising` until they are adopted."""
+        Hold `revising` until they are adopted. Others have a turn in between: signing for 10,000 nodes takes longer
+        than a lease may wait for its renewal on a busy machine."""
         now = self._clock.now()
         gone = {node: () for node in self._documents if node not in self._settings.nodes}
-        candidates = (self._document(node, held, valid_until) for node, held in {**playlists, **gone}.items())
-        return [self._signed(document, now) for document in candidates if self._differs(document, now)]
+        revisions: list[Desired] = []
+        for n, (node, held) in enumerate({**playlists, **gone}.items()):
+            if n % REVISED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            document = self._document(node, held, valid_until)
+            if self._differs(document, now):
+                revisions.append(self._signed(document, now))
+        return revisions
 
     def adopt(self, revisions: Iterable[Desired]) -> None:
         """These revisions are committed: they are what the nodes should hold."""

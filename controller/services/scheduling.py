@@ -269,7 +269,7 @@ class Scheduling:
         wanted = self._wanted(found, window, now)
         held = tuple(one for one in wanted if still_needed(one.playlist, now))
         # Signed before the transaction: it takes milliseconds a node, and writers queue behind a transaction.
-        revisions = self._dispatch.revise(per_node(held, self.settings.nodes, found.stopped), window[1])
+        revisions = await self._dispatch.revise(per_node(held, self.settings.nodes, found.stopped), window[1])
 
         difference = self._difference(held, now, window[1])
         detail = changelog.kept(difference, self.settings.broadcasts)
