@@ -115,6 +115,8 @@ class Session(Enum):
     CURRENT = auto()
     RECONNECTED = auto()
     REBOOTED = auto()
+    TWIN = auto()
+    """A boot that had ended is born again, later than the one that came after it: two devices have one identity."""
     PAST = auto()
 
 
@@ -222,20 +224,27 @@ class Pulse:
         """Place a message's session, and adopt it if it is a newer one. `at` is that of a birth."""
         if boot == self.boot and conn == self.conn:
             return Session.CURRENT
-        if boot in self.past_boots:
+        twin = boot in self.past_boots
+        if twin and not self._is_later(at):
             return Session.PAST
         if boot == self.boot and not self._is_newer(conn, at):
             return Session.PAST
         rebooted = boot != self.boot and bool(self.boot)
+        if twin:
+            self.past_boots.remove(boot)
         if rebooted:
             self.past_boots = (*self.past_boots, self.boot)[-PAST_BOOTS:]
         self.boot, self.conn, self.seq = boot, conn, -1
-        return Session.REBOOTED if rebooted else Session.RECONNECTED
+        return Session.TWIN if twin else Session.REBOOTED if rebooted else Session.RECONNECTED
 
     def _is_newer(self, conn: int, at: datetime | None) -> bool:
         """A higher number; or a later birth, of a program that began to count anew. Either will do: a clock
         that was set back makes a newer birth look older."""
-        return conn > self.conn or (at is not None and self.born_at is not None and at > self.born_at)
+        return conn > self.conn or self._is_later(at)
+
+    def _is_later(self, at: datetime | None) -> bool:
+        """Whether a birth at `at` came after the current one, by the nodes' clocks."""
+        return at is not None and self.born_at is not None and at > self.born_at
 
     # --- time -----------------------------------------------------------------------------------------------
 

@@ -33,6 +33,9 @@ SECURITY = "security"
 Expects = Callable[[str, datetime, str], bool | None]
 _PAST = Session.PAST
 
+TWINS = "two devices"
+"""Evidence of fault `security`: a second device says that it is this node."""
+
 
 class Nodes:
     """Every configured node's health. Methods that take something in say whether something changed that must
@@ -146,6 +149,8 @@ class Nodes:
         if session is _PAST:
             self.ignored["past birth"] += 1
             return
+        if session is Session.TWIN and self._has_rule(health, SECURITY):
+            health.watches.struck(SECURITY, {"reason": TWINS}, mono)
         health.session(session, mono)
         health.firmware = status.firmware
         health.held = (status.playlists.epoch, status.playlists.rev)

@@ -131,6 +131,14 @@ def test_a_new_boot_is_a_reboot_once_and_the_old_one_never_comes_back() -> None:
     assert pulse.heartbeat("b1", 1, 50, 113) is Session.PAST
 
 
+def test_a_boot_that_is_born_again_later_is_alive_and_one_of_two_devices() -> None:
+    pulse = born(100)
+    assert pulse.birth("b2", 1, AT + timedelta(seconds=5), 105, retained=False) is Session.REBOOTED
+    assert pulse.birth("b1", 2, AT + timedelta(seconds=9), 109, retained=False) is Session.TWIN
+    assert pulse.heartbeat("b1", 2, 60, 110) is Session.CURRENT
+    assert pulse.heartbeat("b2", 1, 1, 111) is Session.PAST, "what is left of the other one"
+
+
 def test_a_program_restarted_within_one_boot_counts_its_connections_anew() -> None:
     pulse = Pulse(PATIENCE, 0)
     pulse.birth("b1", 7, AT, 100, retained=False)
