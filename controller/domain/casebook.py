@@ -420,9 +420,13 @@ class _Reconciliation:
             return False
         if incident.scope == NODE:
             return incident.cause in GROUP_EXPLAINS[over.cause] and self._shares(incident.subject, over)
-        if not _is_shared(case) or SCOPE_ORDER[over.scope] >= SCOPE_ORDER[incident.scope]:
+        if not _is_shared(case):
             return False
-        return over.scope == CENTRE or set(incident.nodes) <= set(over.nodes)
+        if SCOPE_ORDER[over.scope] < SCOPE_ORDER[incident.scope]:
+            return over.scope == CENTRE or set(incident.nodes) <= set(over.nodes)
+        # a feeder may serve communes, or be one transformer of one
+        covers = GROUP_EXPLAINS[over.cause] >= GROUP_EXPLAINS[incident.cause]
+        return covers and incident.scope != CENTRE and set(incident.nodes) < set(over.nodes)
 
     def _shares(self, node: str, over: Incident) -> bool:
         if over.cause == BROKER:

@@ -10,7 +10,7 @@ All of this looks at the state of things, never at the order in which it was rep
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 LINK, MAINS_LOST, BATTERY_LOW = "link", "mains-lost", "battery-low"
 POWER, NETWORK, CENTRE, BROKER = "power", "network", "centre", "broker"
@@ -86,12 +86,13 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """A fault of something shared; `nodes` suffer from it."""
+    """A fault of something shared; `nodes` suffer from it. `together`: those that failed within one window."""
 
     scope: str
     subject: str
     cause: str
     nodes: frozenset[str]
+    together: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 def outages(shared: Sequence[Shared], trouble: Trouble) -> tuple[Outage, ...]:
@@ -104,12 +105,22 @@ def outages(shared: Sequence[Shared], trouble: Trouble) -> tuple[Outage, ...]:
     centre = [each for each in shared if each.scope == CENTRE]
     communes = [each.nodes for each in shared if each.scope == COMMUNE]
     found = [outage for each in centre if (outage := _centre_outage(each, communes, trouble))]
-    others = [outage for each in shared if each.scope != CENTRE and (outage := _outage(each, trouble))]
+    others = _narrowed([one for each in shared if each.scope != CENTRE and (one := _outage(each, trouble))])
     kept: list[Outage] = []
     for outage in (*found, *sorted(others, key=_widest_first)):
         if not any(outage.nodes <= wider.nodes and _covers(wider, outage) for wider in kept):
             kept.append(outage)
     return tuple(kept)
+
+
+def _narrowed(found: list[Outage]) -> list[Outage]:
+    """Without those that one narrower outage shows: a commune half of which has been dark for hours has not failed
+    when its other feeder does."""
+
+    def shown_by(narrow: Outage, wide: Outage) -> bool:
+        return narrow.nodes < wide.nodes and wide.together <= narrow.nodes and narrow.cause == wide.cause
+
+    return [wide for wide in found if not any(shown_by(narrow, wide) for narrow in found)]
 
 
 def holds(outage_cause: str, shared: Shared, trouble: Trouble) -> bool:
@@ -133,7 +144,7 @@ def _outage(shared: Shared, trouble: Trouble) -> Outage | None:
     if shared.scope != UPLINK:
         dark = _together(members, trouble.dark, WINDOW_S, SHARE)
         if dark:
-            return Outage(shared.scope, shared.subject, POWER, trouble.bad(POWER, members))
+            return Outage(shared.scope, shared.subject, POWER, trouble.bad(POWER, members), dark)
     silent = _together(members, trouble.silent, WINDOW_S, SHARE)
     if not silent:
         return None
@@ -141,7 +152,7 @@ def _outage(shared: Shared, trouble: Trouble) -> Outage | None:
     if shared.scope == FEEDER and not on_battery:
         return None
     cause = POWER if on_battery and shared.scope != UPLINK else NETWORK
-    return Outage(shared.scope, shared.subject, cause, trouble.bad(cause, members))
+    return Outage(shared.scope, shared.subject, cause, trouble.bad(cause, members), silent)
 
 
 def _centre_outage(centre: Shared, communes: Sequence[frozenset[str]], trouble: Trouble) -> Outage | None:

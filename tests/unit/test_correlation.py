@@ -130,3 +130,15 @@ def test_an_outage_holds_while_its_share_is_bad_whenever_they_failed() -> None:
     assert holds(NETWORK, commune, trouble(silent=at("a1 a2 a3", 0, 5000, 9000)))
     assert not holds(NETWORK, commune, trouble(silent=at("a1 a2", 0, 0)))
     assert holds(POWER, commune, trouble(silent=at("a1", 0), dark=at("a2 a3", 0, 0)))
+
+
+def test_a_second_feeder_of_a_commune_is_told_as_that_feeder_when_the_first_has_long_been_dark() -> None:
+    feeders = (Shared(FEEDER, "f1", frozenset({"a1", "a2"})), Shared(FEEDER, "f2", frozenset({"a3", "a4", "a5"})))
+    (outage,) = outages((*SITE, *feeders), trouble(dark=at("a1 a2 a3 a4 a5", 0, 1, 900, 901, 902)))
+    assert (outage.scope, outage.subject) == (FEEDER, "f2")
+
+
+def test_a_commune_whose_feeders_fail_together_is_one_outage() -> None:
+    feeders = (Shared(FEEDER, "f1", frozenset({"a1", "a2"})), Shared(FEEDER, "f2", frozenset({"a3", "a4", "a5"})))
+    (outage,) = outages((*SITE, *feeders), trouble(dark=at("a1 a2 a3 a4 a5", 0, 1, 2, 3, 4)))
+    assert (outage.scope, outage.subject) == (COMMUNE, "c1")
