@@ -29,7 +29,7 @@ RINGS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "web": (r"controller\.web(\..+)?", ("model", "plan", "domain", "wire", "ports", "services", "adapters", "app")),
     "cli": (
-        r"controller|controller\.(cli|__main__)|controller\.(commands|demo)(\..+)?",
+        r"controller|controller\.(cli|__main__)|controller\.(commands|demo|rehearsal)(\..+)?",
         (
             "model",
             "plan",

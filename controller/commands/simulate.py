@@ -39,6 +39,25 @@ ControlOption = Annotated[
 ]
 ProcessesOption = Annotated[int, typer.Option("--processes", min=1, help=t("Share the nodes among so many processes."))]
 SumOption = Annotated[bool, typer.Option("--json", help=t("No table; at the end, the sum of it as JSON."))]
+ScenarioOption = Annotated[
+    str,
+    typer.Option(
+        "--scenario", metavar="NAME", help=t("Play a scenario: a name, a .yaml file, or 'list' for those that ship.")
+    ),
+]
+VerifyOption = Annotated[
+    bool,
+    typer.Option(
+        "--verify", help=t("Play it in compressed time and compare what the controller concludes ('all': every one).")
+    ),
+]
+RealTimeOption = Annotated[
+    bool, typer.Option("--real-time", help=t("With --verify: against the running controller, in real time."))
+]
+WriteOption = Annotated[
+    Path | None,
+    typer.Option("--write-config", metavar="DIR", help=t("Write the configuration of the scenario's district.")),
+]
 NodeArgument = Annotated[str, typer.Argument(metavar="NODE")]
 FaultArgument = Annotated[str, typer.Argument(metavar="FAULT", help=t("A fault's code, as amplifier or line-open."))]
 
@@ -52,12 +71,33 @@ def simulate(
     processes: ProcessesOption = 1,
     as_json: SumOption = False,
     config: ConfigOption = CONFIG,
+    scenario: ScenarioOption = "",
+    verify: VerifyOption = False,
+    real_time: RealTimeOption = False,
+    write_config: WriteOption = None,
 ) -> None:
+    if scenario and (scenario == "list" or write_config or (verify and not real_time)):
+        from controller.commands import scenarios  # the whole controller, which nobody else here needs
+
+        if scenario == "list":
+            scenarios.listed(as_json)
+        elif write_config:
+            scenarios.written(scenario, config, write_config)
+        else:
+            scenarios.verified(scenario, config, as_json)
+        return
     home = folder or base.data_folder(config) / FOLDER
     home.mkdir(parents=True, exist_ok=True)
     files = enrolments or _enrolled(config, home / ENROLMENTS, nodes)
-    program = command(files, home / NODES, nodes=nodes, listen=listen, control=control or home / SOCKET)
-    program += ["--processes", str(processes), *(["--json"] if as_json else [])]
+    place = control or home / SOCKET
+    program = command(files, home / NODES, nodes=nodes, listen=listen, control=place)
+    program += ["--processes", str(processes)]
+    if scenario:
+        from controller.commands import scenarios
+
+        scenarios.for_real(scenario, config, program, place, verify=verify, as_json=as_json)
+        return
+    program += ["--json"] if as_json else []
     os.execv(program[0], program)  # noqa: S606 - the simulator is a program of its own
 
 

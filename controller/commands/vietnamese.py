@@ -151,6 +151,25 @@ CATALOGUE: Mapping[str, str] = {
     "So many nodes write what they play as heard.wav.": "Chừng này cụm loa ghi những gì phát ra vào heard.wav.",
     "Share the nodes among so many processes.": "Chia các cụm loa cho chừng này tiến trình.",
     "No table; at the end, the sum of it as JSON.": "Không hiện bảng; khi kết thúc thì in tổng kết dạng JSON.",
+    "Play a scenario: a name, a .yaml file, or 'list' for those that ship.": (
+        "Diễn một kịch bản: tên, tệp .yaml, hoặc 'list' để xem các kịch bản có sẵn."
+    ),
+    "Play it in compressed time and compare what the controller concludes ('all': every one).": (
+        "Diễn trong thời gian nén và so sánh kết luận của bộ điều khiển ('all': mọi kịch bản)."
+    ),
+    "With --verify: against the running controller, in real time.": (
+        "Dùng với --verify: trên bộ điều khiển đang chạy, theo thời gian thực."
+    ),
+    "Write the configuration of the scenario's district.": "Ghi cấu hình huyện của kịch bản.",
+    "written: {folder}. Now: loa --config {folder} run": "đã ghi: {folder}. Tiếp theo: loa --config {folder} run",
+    "'{name}' needs compressed time ({steps}): add --verify": ("'{name}' cần thời gian nén ({steps}): thêm --verify"),
+    "this configuration is not the district of '{name}'; write it: {how}": (
+        "cấu hình này không phải huyện của '{name}'; hãy ghi ra: {how}"
+    ),
+    "not as it was to be: {names}": "không đúng như mong đợi: {names}",
+    "{incidents} incidents, {messages} messages in {took} s": "{incidents} sự cố, {messages} tin nhắn trong {took} s",
+    "expected": "mong đợi",
+    "found": "thực tế",
     "The control socket of the simulated nodes.": "Socket điều khiển các cụm loa mô phỏng.",
     "A fault's code, as amplifier or line-open.": "Mã lỗi, như amplifier hoặc line-open.",
     "End by itself, as 60s or 5m; with Ctrl-C if not given.": (

@@ -231,7 +231,7 @@ class Pulse:
             return Session.PAST
         rebooted = boot != self.boot and bool(self.boot)
         if twin:
-            self.past_boots.remove(boot)
+            self.past_boots = tuple(past for past in self.past_boots if past != boot)
         if rebooted:
             self.past_boots = (*self.past_boots, self.boot)[-PAST_BOOTS:]
         self.boot, self.conn, self.seq = boot, conn, -1

@@ -1,0 +1,89 @@
+"""Every scenario that ships: the real controller in compressed time concludes exactly what the file says it must."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from controller.cli import app
+from controller.domain.faults import Severity
+from controller.rehearsal import district, scenario
+from controller.rehearsal.scenario import ExpectIn
+from controller.rehearsal.stage import Stage
+from controller.rehearsal.verdict import Concluded, Found, compare
+from controller.settings import ConfigError, load
+
+RULES = Path(__file__).parent.parent.parent / "config"
+BAD = Path(__file__).parent.parent / "config" / "scenarios"
+
+
+def concluded(chosen: scenario.Scenario, folder: Path) -> Concluded:
+    district.write(chosen, RULES, folder)
+    return asyncio.run(Stage(chosen, load(folder)).play())
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("name", scenario.names())
+def test_the_controller_concludes_what_it_must(name: str, tmp_path: Path) -> None:
+    chosen = scenario.load(name)
+    differences = compare(chosen.expect, concluded(chosen, tmp_path))
+    assert not differences, "\n".join(f"{one.what}: {one.expected} expected, {one.found} found" for one in differences)
+
+
+def test_at_least_twenty_ship_and_the_storm_night_is_the_whole_district() -> None:
+    assert len(scenario.names()) >= 20
+    storm = scenario.load("storm-night")
+    assert (storm.network.communes, storm.network.communes * storm.network.nodes) == (12, 600)
+    assert not storm.only_compressed, "it can be run in real time"
+
+
+def test_a_seed_is_the_same_night_every_time(tmp_path: Path) -> None:
+    chosen = scenario.load("evening-fading").model_copy(update={"lasts": timedelta(minutes=30)})
+    one, two = concluded(chosen, tmp_path / "a"), concluded(chosen, tmp_path / "b")
+    assert one == two
+
+
+def test_what_was_not_to_be_fails_the_command_and_says_what(tmp_path: Path) -> None:
+    text = (scenario.FOLDER / "single-fuse.yaml").read_text().replace("kt-x01: 2", "kt-x01: 3")
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(text)
+    ran = CliRunner().invoke(
+        app, ["simulate", "--scenario", str(wrong), "--verify", "--json", "--config", str(RULES)], catch_exceptions=True
+    )
+    assert ran.exit_code != 0
+    told = json.loads(ran.stdout)
+    assert told["as_expected"] is False
+    assert told["differences"] == [{"what": "messages to kt-x01", "expected": "3", "found": "2"}]
+
+
+@pytest.mark.parametrize("path", sorted(BAD.glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_mistake_is_told_with_its_place_and_what_was_meant(path: Path) -> None:
+    """The first line of each file says what must be told."""
+    with pytest.raises(ConfigError) as caught:
+        scenario.load(str(path))
+    wanted = path.read_text().splitlines()[0].removeprefix("# ")
+    assert [str(one).partition(f"{path.name}:")[2] for one in caught.value.problems] == [wanted]
+
+
+def test_every_kind_of_difference_is_seen() -> None:
+    whole = {"cause": "power", "severity": "major", "opens": "1m..2m", "ends": "closed"}
+    due = [{"subject": "x01", "scope": "commune", **whole}, {"subject": "x02", **whole}]
+    expect = ExpectIn.model_validate({"incidents": due, "messages": {"kt-x01": "2"}})
+    late = Found("x01", "power", "feeder", Severity.CRITICAL.value, timedelta(minutes=3), "open")
+    extra = Found("x03-01", "fan", "node", Severity.MINOR.value, timedelta(minutes=3), "open")
+    found = compare(expect, Concluded((late, extra), 0, {"kt-x02": 1}))
+    assert [one.what for one in found] == [
+        "power of x01: scope",
+        "power of x01: severity",
+        "power of x01: at the end",
+        "power of x01: opens",
+        "power of x02",
+        "fan of x03-01",
+        "messages to kt-x01",
+        "messages to kt-x02",
+    ]
