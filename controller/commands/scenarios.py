@@ -147,7 +147,7 @@ def _print_one(outcome: Outcome) -> None:
     console.print(f"{mark} [bold]{base.plain(outcome.scenario.name)}[/bold]  {sums}")
     if not outcome.differences:
         return
-    table = base.table(t("what"), t("expected"), t("found"))
+    table = base.table(t("what"), t("had to be"), t("found"))
     for each in outcome.differences:
         table.add_row(*(base.plain(text) for text in (each.what, each.expected, each.found)))
     console.print(table)

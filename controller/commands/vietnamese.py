@@ -168,7 +168,7 @@ CATALOGUE: Mapping[str, str] = {
     ),
     "not as it was to be: {names}": "không đúng như mong đợi: {names}",
     "{incidents} incidents, {messages} messages in {took} s": "{incidents} sự cố, {messages} tin nhắn trong {took} s",
-    "expected": "mong đợi",
+    "had to be": "phải là",
     "found": "thực tế",
     "The control socket of the simulated nodes.": "Socket điều khiển các cụm loa mô phỏng.",
     "A fault's code, as amplifier or line-open.": "Mã lỗi, như amplifier hoặc line-open.",
