@@ -50,6 +50,8 @@ class Nursery:
 
     async def __aexit__(self, *_: object) -> None:
         await end(self._process, 5)
+        for left in Path("/dev/shm").glob(f"*faketime_*_{self._process.pid}"):  # libfaketime leaves them
+            left.unlink(missing_ok=True)
 
     async def start(self, words: Sequence[str], log: Path) -> int:
         """`loa WORDS`, saying what it says to `log`; its process id."""
