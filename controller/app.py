@@ -198,6 +198,7 @@ def build(
     )
     photos = PhotoShelf(Path(settings.site.data) / PHOTOS_FOLDER)
     workshop = Workshop(settings, store=store, clock=clock, changes=changes, cases=monitoring, photos=photos)
+    alerting.on_outcome = monitoring.look_again
     airings = Airings(store=store, clock=clock, health=monitoring)
     monitoring.expect(airings.expects)
     selftests = Selftests(settings, store=store, clock=clock, orders=dispatch, health=monitoring, horns=airings)

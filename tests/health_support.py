@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from broadcasts.model import Node, Priority, Zone
 from controller.adapters.store.sql import SqlStore
 from controller.domain.delivery import Delivery, DeliveryState, OccurrenceRow
-from controller.domain.escalation import AlertSettings, Channel, OutboxRow, Person
+from controller.domain.escalation import AlertSettings, Channel, Escalation, OutboxRow, Person
 from controller.domain.faults import FaultRule, Latch, Severity, Text
 from controller.domain.incidents import Incident
 from controller.domain.site import Settings, Site
@@ -101,6 +101,9 @@ GOOD: dict[str, Any] = {
     "line_z_base_ohm": 8.0,
 }
 
+NEVER_REMIND = Escalation(steps=(), overdue_s=dict.fromkeys(Severity, 1e9))
+"""For tests of what is found and told once; reminders have tests of their own (test_telling.py)."""
+
 LAN = Person("lan", "Lan", "vi", (Channel("webhook", "http://127.0.0.1:9/lan"),))
 
 
@@ -116,7 +119,7 @@ def district(communes: int = 3, nodes_each: int = 5, **changes: Any) -> Settings
         zones=zones,
         broadcasts={},
         faults=RULES,
-        alerts=AlertSettings(people=(LAN,)),
+        alerts=AlertSettings(people=(LAN,), escalation=NEVER_REMIND),
     )
     return replace(made, **changes)
 

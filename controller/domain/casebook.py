@@ -11,9 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
+from zoneinfo import ZoneInfo
 
 from controller.domain import canary, incidents
 from controller.domain.centre import CentreCondition
+from controller.domain.climb import Climb, climbed, difference, next_word, put_off, told
 from controller.domain.correlation import (
     BATTERY_LOW,
     BROKER,
@@ -32,8 +34,10 @@ from controller.domain.correlation import (
     holds,
     outages,
 )
+from controller.domain.duty import next_change
 from controller.domain.escalation import AlertSettings, Transition
 from controller.domain.faults import RANK, Condition, Severity
+from controller.domain.hush import Hush, hushed_by, next_edge
 from controller.domain.incidents import OPEN_STATES, RELAPSE, VERIFY_WITHIN, Incident, IncidentState, Unrest
 from controller.domain.liveness import NEVER
 
@@ -71,6 +75,7 @@ class Case:
     closed: float = NEVER
     weak_from: float = NEVER
     verify: float = NEVER
+    climb: Climb = field(default_factory=Climb)
 
     @property
     def key(self) -> Key:
@@ -97,6 +102,9 @@ class Scene:
     unheard: frozenset[str]
     alerts: AlertSettings
     centre: Mapping[str, CentreCondition | None] = field(default_factory=dict)
+    hushes: tuple[Hush, ...] = ()
+    """Silences and maintenance windows, in whose time zone `zone` is."""
+    zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
 
 
 class Ledger(Protocol):
@@ -110,6 +118,9 @@ class Ledger(Protocol):
 
     def due_in_s(self, nodes: Iterable[str]) -> float | None:
         """Seconds until the next broadcast on any of `nodes` (<= 0: on air); None if none is near."""
+
+    def repair_due_in_s(self, incident: Incident) -> float:
+        """Seconds until the repair of `incident` is overdue; <= 0 if it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +139,11 @@ class Outcome:
 
     cases: Mapping[Key, Case]
     changes: tuple[Change, ...]
+    look_again: float = NEVER
 
     def deadline(self) -> float:
         """When to reconcile again if nothing else happens."""
-        return min((_next(case) for case in self.cases.values()), default=NEVER)
+        return min((self.look_again, *(_next(case) for case in self.cases.values())))
 
 
 def reconcile(cases: Mapping[Key, Case], scene: Scene, ledger: Ledger, now: Now) -> Outcome:
@@ -142,7 +154,8 @@ def reconcile(cases: Mapping[Key, Case], scene: Scene, ledger: Ledger, now: Now)
     work.node_faults()
     work.parents()
     work.times()
-    return Outcome(work.remembered(), tuple(work.changes))
+    work.tell()
+    return Outcome(work.remembered(), tuple(work.changes), work.look_again())
 
 
 def _next(case: Case) -> float:
@@ -152,7 +165,9 @@ def _next(case: Case) -> float:
     announce = case.announce if waits and case.incident.state is not IncidentState.RECOVERING else NEVER
     calm = case.unrest.calm_at() if case.unrest.flapping else NEVER
     verify = case.verify if case.incident.state is IncidentState.REPAIRED else NEVER
-    return min(announce, calm, verify, case.weak_from + WINDOW_S)
+    climbs = case.climb.told is not None and case.incident.announced
+    climb = case.climb.due if climbs and case.incident.state is not IncidentState.RECOVERING else NEVER
+    return min(announce, calm, verify, case.weak_from + WINDOW_S, climb)
 
 
 def _scope_of(node: str) -> str:
@@ -174,6 +189,8 @@ class _Reconciliation:
     def __init__(self, cases: dict[Key, Case], scene: Scene, ledger: Ledger, now: Now) -> None:
         self.cases = cases
         self.changes: list[Change] = []
+        self._changed: set[Key] = set()
+        self._late = NEVER
         self._scene = scene
         self._ledger = ledger
         self._now = now
@@ -303,11 +320,12 @@ class _Reconciliation:
 
     def _worsen(self, case: Case, condition: Condition) -> None:
         worse = incidents.worse(case.incident, condition.severity, condition.evidence, self._now.wall)
-        told = worse.announced and worse.parent is None
+        is_told = worse.announced and worse.parent is None and not self._is_hushed(worse)
         case = replace(case, incident=worse)
         if not worse.announced:
             case = self._waiting(case, min(case.announce, self._now.mono + self._scene.alerts.wait_critical_s))
-        tell = Transition.SEVERITY if told else None
+        tell = Transition.SEVERITY if is_told else None
+        case = self._told(case) if is_told else case
         self._put(case, "severity", f"now {condition.severity.value}", tell)
 
     # --- coming and going -----------------------------------------------------------------------------------
@@ -325,7 +343,8 @@ class _Reconciliation:
             incident = self._ledger.new(self._first(key, condition, outage))
             transition, reason = "found", "confirmed"
         incident = replace(incident, stale=condition.stale, flapping=unrest.flapping)
-        self._put(self._waiting(Case(incident, unrest=unrest), announce), transition, reason)
+        climb = before.climb if before and before.incident.id == incident.id else Climb()
+        self._put(self._waiting(Case(incident, unrest=unrest, climb=climb), announce), transition, reason)
 
     def _first(self, key: Key, condition: Condition, outage: Outage | None) -> Incident:
         scope, subject, cause = key
@@ -377,8 +396,10 @@ class _Reconciliation:
 
     def _close(self, case: Case, reason: str) -> None:
         closed = incidents.closed(case.incident, self._now.wall)
-        tell = Transition.RECOVERED if closed.announced else None
-        self._put(replace(case, incident=closed, closed=self._now.mono), "closed", reason, tell)
+        is_told = case.climb.told is not None and not self._is_hushed(closed)
+        climb = Climb() if is_told else case.climb
+        case = replace(case, incident=closed, closed=self._now.mono, climb=climb)
+        self._put(case, "closed", reason, Transition.RECOVERED if is_told else None)
 
     def _announce_at(self, condition: Condition) -> float:
         if condition.code == LINK:
@@ -495,25 +516,107 @@ class _Reconciliation:
         if not self._is_fresh(case):
             self._put(replace(case, announce=self._now.mono + LOOK_AGAIN_S))
             return
-        told = replace(incident, announced=True, announce_at=self._now.wall)
-        self._put(replace(case, incident=told), "announced", "nothing explains it", Transition.OPENED)
+        if self._is_hushed(incident):
+            self._put(replace(case, announce=self._now.mono + LOOK_AGAIN_S))
+            return
+        tell = difference(case.climb, incident.severity, is_open=True)
+        case = replace(case, incident=replace(incident, announced=True, announce_at=self._now.wall))
+        case = self._told(case) if tell else case
+        self._put(case, "announced", "nothing explains it", tell)
 
     def _is_fresh(self, case: Case) -> bool:
         condition = self._scene.conditions.get(case.key[1:]) if case.incident.scope == NODE else None
         return condition is None or condition.seen > case.fresh_after
 
+    # --- people ---------------------------------------------------------------------------------------------
+
+    def tell(self) -> None:
+        """What people do not know because something kept it from them, and the steps of the escalation."""
+        for case in list(self.cases.values()):
+            if case.climb.told is None:
+                continue
+            if not case.open:
+                self._tell_end(case)
+            elif case.incident.announced and case.incident.state is not IncidentState.RECOVERING:
+                self._tell_worse(case)
+                self._climb(self.cases[case.key])
+
+    def _tell_end(self, case: Case) -> None:
+        if not self._is_hushed(case.incident):
+            self._put(replace(case, climb=Climb()), "told", "what kept it quiet is over", Transition.RECOVERED)
+
+    def _tell_worse(self, case: Case) -> None:
+        word = difference(case.climb, case.incident.severity, is_open=True)
+        if word is None or case.incident.parent is not None or self._is_hushed(case.incident):
+            return
+        if self._is_fresh(case):
+            self._put(self._told(case), "told", "what kept it quiet is over", word)
+        else:
+            self._late = self._now.mono + LOOK_AGAIN_S
+
+    def _climb(self, case: Case) -> None:
+        """The step whose time has come."""
+        climb, incident, mono = case.climb, case.incident, self._now.mono
+        if climb.due > mono:
+            return
+        plan, steps = self._scene.alerts.escalation, self._scene.alerts.ladder(incident.severity)
+        taken = bool(incident.acknowledged_by)
+        if self._is_quiet(case):
+            self._put(replace(case, climb=put_off(climb, taken, plan, steps, mono)))
+            return
+        left = self._ledger.repair_due_in_s(incident)
+        word = next_word(climb, taken, steps, left)
+        case = replace(case, climb=climbed(climb, word, plan, steps, left, mono))
+        if word is None:
+            self._put(case)
+        else:
+            self._put(
+                case, word.value, "its repair is overdue" if word is Transition.OVERDUE else "nobody has it", word
+            )
+
+    def _is_quiet(self, case: Case) -> bool:
+        """Nobody is reminded of it now: others tell of it, it is being measured, or it comes and goes."""
+        incident = case.incident
+        measured = incident.state is IncidentState.REPAIRED
+        return incident.parent is not None or incident.flapping or measured or self._is_hushed(incident)
+
+    def _told(self, case: Case) -> Case:
+        """`case` of which people have just heard how it is."""
+        alerts, severity = self._scene.alerts, case.incident.severity
+        left = self._ledger.repair_due_in_s(case.incident)
+        climb = told(severity, alerts.escalation, alerts.ladder(severity), left, self._now.mono)
+        wait = alerts.night.digest_at(severity, self._now.wall, self._scene.zone)
+        if wait is not None:  # nobody reads it before the morning
+            climb = replace(climb, due=climb.due + (wait - self._now.wall).total_seconds())
+        return replace(case, climb=climb)
+
+    def _is_hushed(self, incident: Incident) -> bool:
+        return hushed_by(incident, self._scene.hushes, self._now.wall, self._scene.zone) is not None
+
+    def look_again(self) -> float:
+        """When a silence begins or ends, the rota changes, or a measurement may have come, whichever is first."""
+        wall, zone = self._now.wall, self._scene.zone
+        edges = (next_edge(self._scene.hushes, wall, zone), next_change(self._scene.alerts.on_call, wall, zone))
+        waits = [(edge - wall).total_seconds() for edge in edges if edge is not None]
+        return min((self._late, *(self._now.mono + wait for wait in waits)))
+
     # --- bookkeeping ----------------------------------------------------------------------------------------
 
     def remembered(self) -> dict[Key, Case]:
-        """Open cases, and closed ones for as long as they may be reopened or remember their unrest."""
+        """Open cases, and closed ones for as long as they may be reopened, remember their unrest or must be told."""
         oldest = self._now.mono - RELAPSE.total_seconds()
-        return {key: case for key, case in self.cases.items() if case.open or case.closed >= oldest}
+        return {
+            key: case
+            for key, case in self.cases.items()
+            if case.open or case.closed >= oldest or case.climb.told or key in self._changed
+        }
 
     def _open_cases(self) -> list[Case]:
         return [case for _, case in sorted(self.cases.items()) if case.open]
 
     def _put(self, case: Case, transition: str = "", reason: str = "", tell: Transition | None = None) -> None:
         self.cases[case.key] = case
+        self._changed.add(case.key)
         if transition:
             self.changes.append(Change(case.incident.id, transition, reason, tell))
 

@@ -42,31 +42,27 @@ def difference(climb: Climb, severity: Severity, is_open: bool) -> Transition | 
     return Transition.SEVERITY if RANK[severity] > RANK[climb.told] else None
 
 
-def told(severity: Severity, plan: Escalation, steps: Sequence[Step], age: float, mono: float) -> Climb:
-    """After people heard that it is open, or worse than they knew. `age`: seconds since it was opened."""
-    return Climb(severity, 0, mono + _gap(0, severity, plan, steps, age))
+def told(severity: Severity, plan: Escalation, steps: Sequence[Step], left: float, mono: float) -> Climb:
+    """After people heard that it is open, or worse than they knew. `left`: seconds until its repair is overdue."""
+    return Climb(severity, 0, mono + _gap(0, plan, steps, left))
 
 
-def taken(climb: Climb, severity: Severity, plan: Escalation, age: float, mono: float) -> Climb:
-    """After somebody took it: nothing more until the repair is overdue."""
-    left = plan.overdue_s[severity] - age
-    return replace(climb, due=mono + (left if left > 0 else plan.again_s))
-
-
-def next_word(climb: Climb, is_taken: bool, steps: Sequence[Step]) -> Transition:
-    """What is told when `due` has come."""
+def next_word(climb: Climb, is_taken: bool, steps: Sequence[Step], left: float) -> Transition | None:
+    """What is told now that `due` has come; None if somebody has taken it and there is time left."""
     if is_taken or climb.step >= len(steps):
-        return Transition.OVERDUE
+        return Transition.OVERDUE if left <= 0 else None
     return Transition.REMINDER if steps[climb.step].tell == TECHNICIAN else Transition.ESCALATED
 
 
 def climbed(
-    climb: Climb, is_taken: bool, severity: Severity, plan: Escalation, steps: Sequence[Step], age: float, mono: float
+    climb: Climb, word: Transition | None, plan: Escalation, steps: Sequence[Step], left: float, mono: float
 ) -> Climb:
     """After that was told. A step that comes late moves those after it: they keep their distances."""
-    if is_taken or climb.step >= len(steps):
+    if word is Transition.OVERDUE:
         return replace(climb, due=mono + plan.again_s)
-    return replace(climb, step=climb.step + 1, due=mono + _gap(climb.step + 1, severity, plan, steps, age))
+    if word is None:
+        return replace(climb, due=mono + left)
+    return replace(climb, step=climb.step + 1, due=mono + _gap(climb.step + 1, plan, steps, left))
 
 
 def put_off(climb: Climb, is_taken: bool, plan: Escalation, steps: Sequence[Step], mono: float) -> Climb:
@@ -76,11 +72,10 @@ def put_off(climb: Climb, is_taken: bool, plan: Escalation, steps: Sequence[Step
     return replace(climb, due=mono + _distance(climb.step, steps))
 
 
-def _gap(step: int, severity: Severity, plan: Escalation, steps: Sequence[Step], age: float) -> float:
+def _gap(step: int, plan: Escalation, steps: Sequence[Step], left: float) -> float:
     """Seconds from the step before (0: the first message) to the one of that number."""
     if step < len(steps):
         return _distance(step, steps)
-    left = plan.overdue_s[severity] - age
     return left if left > 0 else plan.again_s
 
 

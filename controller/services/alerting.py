@@ -54,7 +54,7 @@ class Configured(Protocol):
 
 class Alerting:
     """Sends what `messages_for` put into the outbox. `run` it as a task; `wake` it after new rows. `on_outcome` is
-    called whenever a message was taken or refused."""
+    called when a channel begins to take messages, or to refuse them."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Alerting:
         also: tuple[Person, ...] = (),
     ) -> None:
         """`also`: recipients that are nobody of alerts.yaml (the canary's)."""
-        self._on_outcome = on_outcome
+        self.on_outcome = on_outcome
         self._settings = settings
         self._store = store
         self._clock = clock
@@ -154,7 +154,8 @@ class Alerting:
         self._changes.notify("alerts", "incidents")
         if errand.spares:
             self.wake()  # the person's other channels waited for this one
-        self._on_outcome()
+        if lane.news(errand.row.recipient, outcome.state):
+            self.on_outcome()
 
     async def _send(self, errand: _Errand) -> Failure | None:
         """None when the receiver took it."""
@@ -227,6 +228,15 @@ class _Lane:
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     failures: int = 0
     paused_until: datetime | None = None
+    works: dict[str, bool] = field(default_factory=dict)
+    """Whether each person's newest message here was taken, as far as is known since the start."""
+
+    def news(self, recipient: str, state: OutboxState) -> bool:
+        """Whether this outcome says something new of the channel."""
+        if state not in (OutboxState.SENT, OutboxState.DEAD):
+            return False
+        before, self.works[recipient] = self.works.get(recipient), state is OutboxState.SENT
+        return before is not self.works[recipient]
 
     def succeeded(self) -> None:
         self.failures, self.paused_until = 0, None

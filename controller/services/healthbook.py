@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from controller.domain import canary, workorders
 from controller.domain.casebook import Case, Change, Key, Now, Outcome, Scene, reconcile
 from controller.domain.centre import rule_of
-from controller.domain.correlation import NODE
+from controller.domain.climb import Climb
+from controller.domain.correlation import CENTRE, NODE
 from controller.domain.delivery import DeliveryState, OccurrenceRow
-from controller.domain.escalation import AlertSettings, OutboxRow, Transition, listeners, numbered, told_of
+from controller.domain.escalation import (
+    FRESH,
+    AlertSettings,
+    Escalation,
+    OutboxRow,
+    Transition,
+    listeners,
+    numbered,
+    told_of,
+)
 from controller.domain.incidents import REPEAT, Incident, IncidentEvent
+from controller.domain.reach import people_faults
 from controller.domain.site import Settings
 from controller.domain.wording import Due, Facts
 from controller.domain.workorders import ENDED, OPENED, OrderState, Step, WorkOrder
 from controller.ports import Tx
+from controller.services.healthmemory import climb_row
 
 PlanMessages = Callable[[Incident, str, AlertSettings, Facts, datetime], tuple[OutboxRow, ...]]
 
@@ -29,9 +42,10 @@ NOT_COMING = frozenset({DeliveryState.CANCELLED, DeliveryState.SKIPPED, Delivery
 class TxLedger:
     """casebook.Ledger over one transaction."""
 
-    def __init__(self, tx: Tx, now: datetime) -> None:
+    def __init__(self, tx: Tx, now: datetime, plan: Escalation) -> None:
         self._tx = tx
         self._now = now
+        self._plan = plan
         self._soon: list[tuple[OccurrenceRow, frozenset[str]]] | None = None
         self._ahead: list[tuple[OccurrenceRow, frozenset[str]]] | None = None
         self._recent: dict[Key, Incident] | None = None
@@ -53,6 +67,11 @@ class TxLedger:
         wanted = frozenset(nodes)
         starts = [(row.start - self._now).total_seconds() for row, on in self._soon if on & wanted]
         return min(starts, default=None)
+
+    def repair_due_in_s(self, incident: Incident) -> float:
+        order = self._tx.work_order(incident.id)
+        due = order.due_at if order else incident.opened_at + timedelta(seconds=self._plan.overdue_s[incident.severity])
+        return (due - self._now).total_seconds()
 
     def next_due(self, nodes: Iterable[str]) -> Due | None:
         """The next broadcast on any of `nodes` that a fault threatens. Read once for all that are told together."""
@@ -76,38 +95,59 @@ def settle(
     tx: Tx, cases: Mapping[Key, Case], scene: Scene, settings: Settings, plan_messages: PlanMessages, now: Now
 ) -> tuple[Outcome, bool]:
     """Reconcile and write down what changed; whether messages were written."""
-    ledger = TxLedger(tx, now.wall)
-    outcome = reconcile(cases, scene, ledger, now)
+    ledger = TxLedger(tx, now.wall, settings.alerts.escalation)
+    outcome = reconcile(cases, _with_people(tx, cases, scene, settings, now), ledger, now)
     for key, case in outcome.cases.items():
         before = cases.get(key)
         if before is None or before.incident != case.incident:
             tx.put_incident(case.incident)
-    by_id = {case.incident.id: case.incident for case in outcome.cases.values()}
+        if case.climb != (before.climb if before and before.incident.id == case.incident.id else Climb()):
+            tx.put_climb(climb_row(case, now))
+    by_id = {case.incident.id: case for case in outcome.cases.values()}
     wrote = False
     for change in outcome.changes:
         wrote |= _record(tx, ledger, by_id[change.incident], change, settings, plan_messages, now.wall)
     return outcome, wrote
 
 
+def _with_people(tx: Tx, cases: Mapping[Key, Case], scene: Scene, settings: Settings, now: Now) -> Scene:
+    """`scene` with what keeps messages from people: silences, refusing channels, gaps in the rota."""
+    zone, alerts = settings.site.zone, settings.alerts
+    refused = {(row.recipient, row.channel) for row in tx.reach() if not row.works}
+    known = [case.incident.cause for case in cases.values() if case.open and case.incident.scope == CENTRE]
+    lost = people_faults(alerts, refused, known, zone, now.wall, now.mono)
+    hushes = (*alerts.hushes, *tx.hushes(now.wall))
+    return replace(scene, centre={**scene.centre, **lost}, hushes=hushes, zone=zone)
+
+
 def _record(
     tx: Tx,
     ledger: TxLedger,
-    incident: Incident,
+    case: Case,
     change: Change,
     settings: Settings,
     plan_messages: PlanMessages,
     now: datetime,
 ) -> bool:
+    incident = case.incident
     _follow_work(tx, incident, change, settings, now)
     if change.tell is None:
         tx.put_incident_event(IncidentEvent(incident.id, now, change.transition, change.reason))
         return False
-    earlier = [event.transition for event in tx.incident_events(incident.id)]
+    events = tx.incident_events(incident.id)
+    earlier = [event.transition for event in events]
     name = numbered(_kind(change.tell, earlier), earlier)
     tx.put_incident_event(IncidentEvent(incident.id, now, name, change.reason))
-    facts = _facts(tx, ledger, incident, settings)
+    facts = replace(_facts(tx, ledger, incident, settings), step=case.climb.step, waited=_waited(events, now))
     written = [tx.enqueue(row) for row in plan_messages(incident, name, settings.alerts, facts, now)]
     return any(written)
+
+
+def _waited(events: Iterable[IncidentEvent], now: datetime) -> timedelta | None:
+    """How long ago people were told that it is open, or worse."""
+    fresh = {kind.value for kind in FRESH}
+    times = [event.at for event in events if event.transition.partition("-")[0] in fresh]
+    return now - max(times) if times else None
 
 
 def _kind(tell: Transition, earlier: Iterable[str]) -> Transition:

@@ -6,16 +6,25 @@ say now, so that a step of the wall clock moves no deadline.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from controller.domain.casebook import Case, Key, Now
+from controller.domain.climb import Climb
 from controller.domain.faults import FaultState, Severity, Value
 from controller.domain.health import NodeHealth
-from controller.domain.incidents import FLAPPING_ON, OPEN_STATES, VERIFY_WITHIN, Incident, IncidentState, Unrest
+from controller.domain.incidents import (
+    FLAPPING_ON,
+    OPEN_STATES,
+    RELAPSE,
+    VERIFY_WITHIN,
+    Incident,
+    IncidentState,
+    Unrest,
+)
 from controller.domain.liveness import NEVER, Liveness
-from controller.ports import FaultRow, NodeRow
+from controller.ports import ClimbRow, FaultRow, NodeRow, Tx
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,22 +146,45 @@ def restore_fault(health: NodeHealth, row: FaultRow, now: Now) -> bool:
     return True
 
 
-def restored_cases(incidents: Iterable[Incident], now: Now) -> dict[Key, Case]:
-    """Cases of stored incidents; of several of one kind the open one, or the one closed last."""
-    ordered = sorted(incidents, key=lambda incident: (incident.state in OPEN_STATES, incident.id))
-    return {case.key: case for case in (_case(incident, now) for incident in ordered)}
+def stored_cases(tx: Tx, now: Now) -> dict[Key, Case]:
+    """Cases of stored incidents: open, lately closed, or closed while people believe them open. Of several of one
+    kind the open one, or the one closed last."""
+    found = {row.id: row for row in _known(tx, now)}
+    climbs = tx.climbs(found)
+    ordered = sorted(found.values(), key=lambda incident: (incident.state in OPEN_STATES, incident.id))
+    return {case.key: case for case in (_case(incident, climbs.get(incident.id), now) for incident in ordered)}
 
 
-def true_cases(cases: Mapping[Key, Case], incidents: Iterable[Incident], now: Now) -> dict[Key, Case]:
+def _known(tx: Tx, now: Now) -> list[Incident]:
+    return [
+        *tx.incidents(now.wall - RELAPSE, canary=True),
+        *tx.open_incidents(canary=True),
+        *tx.to_recover(),
+    ]
+
+
+def true_cases(cases: Mapping[Key, Case], stored: Mapping[Key, Case]) -> dict[Key, Case]:
     """`cases` corrected by what is stored, after a transaction of which nobody knows whether it was committed."""
-    stored = restored_cases(incidents, now)
     return {
-        key: cases[key] if key in cases and cases[key].incident == case.incident else case
+        key: replace(cases[key], climb=case.climb) if key in cases and cases[key].incident == case.incident else case
         for key, case in stored.items()
     }
 
 
-def _case(incident: Incident, now: Now) -> Case:
+def climb_row(case: Case, now: Now) -> ClimbRow:
+    climb = case.climb
+    due = None if climb.due == NEVER else _wall(climb.due, now)
+    return ClimbRow(case.incident.id, climb.told.value if climb.told else "", climb.step, due)
+
+
+def _climb(row: ClimbRow | None, now: Now) -> Climb:
+    if row is None or not row.told:
+        return Climb()
+    return Climb(Severity(row.told), row.step, NEVER if row.due_at is None else _mono(row.due_at, now))
+
+
+def _case(incident: Incident, climb: ClimbRow | None, now: Now) -> Case:
+    repaired = incident.repaired_at if incident.state is IncidentState.REPAIRED else None
     waits = incident.announce_at if not incident.announced else None
     return Case(
         incident,
@@ -160,7 +192,8 @@ def _case(incident: Incident, now: Now) -> Case:
         announce=NEVER if waits is None else _mono(waits, now),
         unrest=Unrest(FLAPPING_ON, now.mono, flapping=True) if incident.flapping else Unrest(),
         closed=NEVER if incident.closed_at is None else _mono(incident.closed_at, now),
-        verify=NEVER if incident.repaired_at is None else _mono(incident.repaired_at + VERIFY_WITHIN, now),
+        verify=NEVER if repaired is None else _mono(repaired + VERIFY_WITHIN, now),
+        climb=_climb(climb, now),
     )
 
 

@@ -23,7 +23,8 @@ from controller.domain.correlation import NODE
 from controller.domain.escalation import messages_for
 from controller.domain.faults import FaultState, Severity, Value
 from controller.domain.functional import Verdict
-from controller.domain.incidents import RELAPSE, Happening, Incident, IncidentEvent
+from controller.domain.hush import Hush
+from controller.domain.incidents import Happening, Incident, IncidentEvent
 from controller.domain.liveness import NEVER, Liveness
 from controller.domain.monthly import CONTROLLER, NodeEvent
 from controller.domain.site import Settings
@@ -120,14 +121,8 @@ class Monitoring:
     async def start(self) -> None:
         """Remember what was known before. Sends nothing and judges nothing."""
         now = self._now()
-        rows, faults, incidents, baselines, heard_until = await self._store.transact(
-            lambda tx: (
-                tx.nodes(),
-                tx.faults(),
-                tx.incidents(now.wall - RELAPSE, canary=True) + tx.open_incidents(canary=True),
-                tx.baselines(),
-                tx.noted(HEARD_UNTIL),
-            )
+        rows, faults, cases, baselines, heard_until = await self._store.transact(
+            lambda tx: (tx.nodes(), tx.faults(), memory.stored_cases(tx, now), tx.baselines(), tx.noted(HEARD_UNTIL))
         )
         for node in {one.node for one in baselines}:
             self._nodes.commission(node, as_metrics(one for one in baselines if one.node == node))
@@ -144,7 +139,7 @@ class Monitoring:
                 self._nodes.touched.add(fault.node)
         for health in self._nodes:
             self._nodes.watch(health)
-        self._cases = memory.restored_cases(incidents, now)
+        self._cases = cases
         self._deadlines.set(_KEEP, now.mono + KEEP_EVERY_S)
         self._lose_broker(now.mono)
 
@@ -195,6 +190,44 @@ class Monitoring:
     def _severity_of(self, code: str) -> Severity:
         rule = rule_of(code, self._settings.faults)
         return rule.severity if rule else Severity.MAJOR
+
+    # --- telling people -------------------------------------------------------------------------------------
+
+    def look_again(self) -> None:
+        """Something that decides who is told has changed: a channel refused or works again."""
+        self._unsettled = True
+        self._deadlines.set(_BOOK, self._clock.monotonic())
+
+    async def hush(self, hush: Hush) -> Hush:
+        """Keep people from hearing of what it matches, from its start until its end."""
+
+        def write(tx: Tx) -> Hush:
+            kept = tx.add_hush(hush)
+            tx.audit(AuditRow(self._clock.now(), hush.by, hush.kind.value, f"{kept.id}: {hush.reason}"))
+            return kept
+
+        kept = await self._store.transact(write)
+        self._hush_changed()
+        return kept
+
+    async def end_hush(self, id: int, by: str) -> None:
+        """End a silence or window now: people hear what is different from what they were told. KeyError if there is
+        none of that number, or it has ended."""
+        now = self._clock.now()
+
+        def write(tx: Tx) -> bool:
+            ended = any(hush.id == id and not hush.over(now) for hush in tx.hushes(now)) and tx.end_hush(id, now, by)
+            if ended:
+                tx.audit(AuditRow(now, by, "silence ended", str(id)))
+            return ended
+
+        if not await self._store.transact(write):
+            raise KeyError(f"there is no silence {id} that goes on")
+        self._hush_changed()
+
+    def _hush_changed(self) -> None:
+        self.look_again()
+        self._changes.notify("incidents")
 
     # --- what nodes say -------------------------------------------------------------------------------------
 
@@ -373,7 +406,7 @@ class Monitoring:
             if not deaf:
                 tx.note(HEARD_UNTIL, now.wall.isoformat())
             tx.put_faults(row for rows in faults.values() for row in rows)
-            cases = _as_stored(tx, before, now) if doubtful else before
+            cases = memory.true_cases(before, memory.stored_cases(tx, now)) if doubtful else before
             return settle(tx, cases, scene, settings, self._plan_messages, now)
 
         self._doubtful = True
@@ -429,8 +462,3 @@ class Monitoring:
 
     def _now(self) -> Now:
         return Now(self._clock.now(), self._clock.monotonic())
-
-
-def _as_stored(tx: Tx, cases: Mapping[Key, Case], now: Now) -> dict[Key, Case]:
-    """The last transaction ended without a word: what it did, if it did, is in the store."""
-    return memory.true_cases(cases, tx.incidents(now.wall - RELAPSE, canary=True) + tx.open_incidents(canary=True), now)
