@@ -12,6 +12,7 @@ from typer import rich_utils
 
 from controller.commands import (
     air,
+    alerts,
     base,
     changes,
     commission,
@@ -135,6 +136,13 @@ _add(
     FIX,
 )
 _add("selftest", state.selftest, t("Let a node test its own parts."), "loa selftest na-meo-01", FIX)
+app.add_typer(
+    alerts.alerts_app,
+    name="alerts",
+    help=t("Who is told of faults: test, who, check, silence, silences, end."),
+    epilog=f"{t('Example')}: [bold]loa alerts who na-meo-01[/bold]",
+    rich_help_panel=FIX,
+)
 _add("run", run.run, t("The service."), "loa run", RUN)
 _add("enroll", enroll.enroll, t("Give a node its credentials."), "loa enroll na-meo-01", RUN)
 _add("listen", listen.listen, t("Decoded, verified messages as they pass."), "loa listen 'up/na-meo-01/#'", RUN)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from controller.commands import base, changes
+from controller.commands import alerts, base, changes
 from controller.commands.base import CONFIG, ConfigOption, Failure, FolderArgument, JsonOption
 from controller.commands.words import t
 
@@ -85,7 +85,7 @@ def check(
         return
     rendering = render(settings)
     problems = [*rendering.refused, *acceptance.refused(rendering.ready, settings, datetime.now(UTC))]
-    found = {"problems": problems, "warnings": [*settings.warnings, *rendering.warnings]}
+    found = {"problems": problems, "warnings": [*settings.warnings, *rendering.warnings, *alerts.rota_gaps(settings)]}
     base.show(found, as_json, lambda _: base.complain(*problems, *_marked(found["warnings"])))
     if problems:
         raise Failure(t("{count} problem(s) in {folder}", count=len(problems), folder=config))

@@ -198,6 +198,12 @@ def _incident_lines(each: Any, zone: ZoneInfo) -> list[str]:
         pick(each["state_name"]).lower(),
         t("{count} message(s)", count=each["messages"]["sent"]),
     ]
+    if each["told"]:
+        facts.append(t("told: {people}", people=", ".join(each["told"])))
+    if each["silenced_until"]:
+        facts.append(t("silenced until {time}", time=base.local(each["silenced_until"], zone)))
+    elif each["next_step_at"] and not each["closed_at"]:
+        facts.append(t("next step {time}", time=base.local(each["next_step_at"], zone)))
     if each["parent"]:
         facts.append(f"{t('explained by')} {each['parent']}")
     lines = [f"[bold]{each['id']:>4}[/bold]  {severity}  {where}", f"      {' · '.join(map(_plain, facts))}"]

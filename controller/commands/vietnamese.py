@@ -505,4 +505,57 @@ CATALOGUE: Mapping[str, str] = {
     "Sounds that nodes hold: {names}": "Âm báo cụm loa giữ sẵn: {names}",
     "{count} node(s) turn what sounds to {volume} %.": "{count} cụm loa chỉnh âm lượng đang phát về {volume} %.",
     "{count} node(s) are not connected: {some}": "{count} cụm loa không kết nối: {some}",
+    # --- alerts
+    "Who is told of faults: test, who, check, silence, silences, end.": (
+        "Báo sự cố cho ai: test, who, check, silence, silences, end."
+    ),
+    "Send a real test message over every channel of a person, and say what became of each.": (
+        "Gửi tin thử thật qua mọi kênh của một người và cho biết kết quả từng kênh."
+    ),
+    "Id of a person of alerts.yaml.": "Mã của một người trong alerts.yaml.",
+    "Only smtp, webhook or apprise.": "Chỉ smtp, webhook hoặc apprise.",
+    "{person} has no such channel": "{person} không có kênh này",
+    "unknown person '{id}': one of {known}": "không có người '{id}': một trong {known}",
+    "taken": "đã nhận",
+    "no answer within {seconds} s": "không trả lời trong {seconds} giây",
+    "Who would be told when, if something broke there and nobody answered.": (
+        "Nếu nơi đó hỏng mà không ai nhận việc thì báo cho ai, lúc nào."
+    ),
+    "As 2026-12-05 22:00; now, if not given.": "Dạng 2026-12-05 22:00; bỏ trống là bây giờ.",
+    "As 2026-12-05 22:00.": "Dạng 2026-12-05 22:00.",
+    "unknown severity '{severity}': critical, major or minor": (
+        "không có mức độ '{severity}': critical, major hoặc minor"
+    ),
+    "'{place}' is no node and no commune": "'{place}' không phải cụm loa hay xã",
+    "'{text}' is no date and time like 2026-12-05 22:00": "'{text}' không phải ngày giờ dạng 2026-12-05 22:00",
+    "told at once": "báo ngay",
+    "reminded": "nhắc lại",
+    "one level up": "báo lên cấp trên",
+    "repair overdue, then daily": "quá hạn sửa, sau đó nhắc hằng ngày",
+    "nobody": "không có ai",
+    "Gaps in the rota of the coming week, people without a channel.": (
+        "Những ca trực chưa có người trong tuần tới, những người chưa có kênh báo tin."
+    ),
+    "Everybody can be told at any time.": "Lúc nào cũng báo được cho mọi người.",
+    "{name}: no channel": "{name}: chưa có kênh báo tin",
+    "{role}: nobody from {first} to {last}": "{role}: không có ai trực từ {first} đến {last}",
+    "Tell nobody of faults there for a while; what is different at the end is told then.": (
+        "Tạm ngừng báo sự cố ở nơi đó; hết hạn sẽ báo những gì đã khác."
+    ),
+    "Only this fault.": "Chỉ lỗi này.",
+    "As 30m, 2h or 3h30m.": "Dạng 30m, 2h hoặc 3h30m.",
+    "Why; everybody sees it.": "Lý do; mọi người đều thấy.",
+    "say where or --code, --for or --until, and --reason": (
+        "hãy cho biết nơi hoặc --code, --for hoặc --until, và --reason"
+    ),
+    "Silence {id}: until {time}.": "Ngừng báo số {id}: đến {time}.",
+    "What nobody is told of now or later, and who is on call.": "Những gì đang hoặc sắp ngừng báo, và ai đang trực.",
+    "on call, {role}: {people}": "đang trực, {role}: {people}",
+    "No silences.": "Không ngừng báo gì.",
+    "End a silence; what is different now is told.": "Báo lại như thường; báo ngay những gì đã khác.",
+    "Number of the silence, see loa alerts silences.": "Số của lần ngừng báo, xem loa alerts silences.",
+    "Silence {id} has ended.": "Đã hết ngừng báo số {id}.",
+    "told: {people}": "đã báo: {people}",
+    "silenced until {time}": "ngừng báo đến {time}",
+    "next step {time}": "bước tiếp theo {time}",
 }

@@ -298,6 +298,17 @@ def digest(told: Sequence[tuple[int, str]], language: str, page_url: str, *, cal
     return Message(title, "\n".join(lines))
 
 
+def trial(name: str, site: str, zone: ZoneInfo, language: str, now: datetime) -> Message:
+    """A message that only shows that a channel works."""
+    at = clock(now, zone, language)
+    body = _say(
+        language,
+        f"Đây là tin thử gửi cho {name} lúc {at}. Không có sự cố nào, không cần làm gì.",
+        f"This is a test message for {name}, sent at {at}. Nothing is wrong, and there is nothing to do.",
+    )
+    return Message(_say(language, f"[Tin thử] Loa {site}", f"[Test] Loa {site}"), unicodedata.normalize("NFC", body))
+
+
 def subject(tag: str, incident: Incident, facts: Facts, language: str) -> str:
     """`[Tag] place: what`, at most SUBJECT_LIMIT characters, one line."""
     place, title = _place(incident, facts, language), what(incident, facts, language)

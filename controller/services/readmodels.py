@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from broadcasts.model import Node
 from controller.domain import wording
@@ -17,6 +18,7 @@ from controller.domain.commissioning import Baseline, Compared, Selftest
 from controller.domain.delivery import TAKEN_BACK, Delivery, DeliveryEvent, DeliveryState, OccurrenceRow
 from controller.domain.escalation import OutboxRow, OutboxState
 from controller.domain.faults import FaultRule, Severity, Text, Value
+from controller.domain.hush import Hush
 from controller.domain.incidents import Incident, IncidentEvent
 from controller.domain.metrics import METRICS, UNITS_VI, Metric, baselines
 from controller.domain.monthly import kind_of
@@ -24,7 +26,7 @@ from controller.domain.notready import told
 from controller.domain.preflight import Finding, PreflightRow, by_node
 from controller.domain.site import Settings
 from controller.domain.workorders import WorkOrder, WorkPhoto, is_overdue
-from controller.ports import FaultRow
+from controller.ports import ClimbRow, FaultRow
 from controller.services import labels
 from controller.wire.messages import stamp
 
@@ -214,6 +216,41 @@ def _repair(rule: FaultRule | None, cause: str) -> Plain:
         "parts": text(rule.parts) if rule.parts else None,
         "safety": text(rule.safety) if rule.safety else None,
         "visit": {"kind": rule.visit.value, "name": text(labels.named(wording.VISITS, rule.visit))},
+    }
+
+
+def hush(row: Hush, now: datetime, zone: ZoneInfo) -> Plain:
+    """A silence or maintenance window; `id` is 0 for one of alerts.yaml."""
+    begin, end = row.window(now, zone)
+    return {
+        "id": row.id,
+        "kind": row.kind.value,
+        "active": row.active(now, zone),
+        "from": iso(begin),
+        "until": iso(end),
+        "weekly": row.weekly,
+        "nodes": list(row.nodes),
+        "communes": list(row.communes),
+        "codes": list(row.codes),
+        "reason": row.reason,
+        "by": row.by,
+    }
+
+
+def telling(
+    rows: Iterable[OutboxRow],
+    climb: ClimbRow | None,
+    silenced: Hush | None,
+    names: Mapping[str, str],
+    now: datetime,
+    zone: ZoneInfo,
+) -> Plain:
+    """Who has heard of an incident, when somebody is told next, and until when nobody is."""
+    told = dict.fromkeys(row.recipient for row in sorted(rows, key=lambda row: row.id) if row.state is OutboxState.SENT)
+    return {
+        "told": [names.get(person, person) for person in told],
+        "next_step_at": iso(climb.due_at) if climb and climb.told else None,
+        "silenced_until": iso(silenced.window(now, zone)[1]) if silenced else None,
     }
 
 

@@ -18,15 +18,17 @@ from broadcasts.model import Node, Occurrence, Playlist, Zone
 from controller.domain import centre, monthly
 from controller.domain.asrun import count
 from controller.domain.delivery import Delivery, DeliveryState, OccurrenceRow
+from controller.domain.duty import on_call
 from controller.domain.emergencies import EmergencyRow
 from controller.domain.escalation import OutboxRow
 from controller.domain.faults import FaultState, Text, Value
-from controller.domain.incidents import Incident
+from controller.domain.hush import Hush, hushed_by
+from controller.domain.incidents import OPEN_STATES, Incident
 from controller.domain.liveness import Liveness
 from controller.domain.preflight import PreflightRow
 from controller.domain.site import Settings
 from controller.domain.workorders import WorkOrder, is_overdue
-from controller.ports import Clock, Desired, FaultRow, NodeRow, Store, Tx
+from controller.ports import ClimbRow, Clock, Desired, FaultRow, NodeRow, Store, Tx
 from controller.services import changelog, emergencyreport, monthreport, story
 from controller.services import readmodels as shape
 from controller.services.commissioning import compared
@@ -170,6 +172,10 @@ class Reporting:
         """What the page behind a link shows: `standing`, the `language` of its recipient, and the `order` with how its
         history reads for people and whom to call; None if there is none."""
         return await self._read(lambda reader: reader.behind(ticket))
+
+    async def alerts(self) -> Plain:
+        """Who is on call now, and what nobody is told of now or later."""
+        return await self._read(lambda reader: reader.alerts())
 
     async def changes(self, limit: int = 20) -> Plain:
         """What edits of the configuration changed of the plan, and what was refused, newest first."""
@@ -362,10 +368,38 @@ class _Reader:
     def incidents(self, everything: bool) -> Plain:
         rows = self._tx.incidents(self._now - BEHIND) if everything else sorted(self._tx.open_incidents(), key=_urgency)
         orders = {order.incident: order for order in self._tx.work_orders()}
+        climbs = self._tx.climbs(row.id for row in rows)
+        hushes = self._hushes()
         children = _grouped((row for row in rows if row.parent is not None), lambda row: row.parent)
         return {
             "now": shape.iso(self._now),
-            "incidents": [self._incident(row, orders.get(row.id), children.get(row.id, ())) for row in rows],
+            "incidents": [
+                {
+                    **self._incident(row, orders.get(row.id), children.get(row.id, ())),
+                    **self._telling(row, climbs.get(row.id), hushes),
+                }
+                for row in rows
+            ],
+        }
+
+    def _telling(self, row: Incident, climb: ClimbRow | None, hushes: Sequence[Hush]) -> Plain:
+        zone, is_open = self._settings.site.zone, row.state in OPEN_STATES
+        silenced = hushed_by(row, hushes, self._now, zone) if is_open else None
+        return shape.telling(self._tx.outbox(row.id), climb, silenced, self._people, self._now, zone)
+
+    def _hushes(self) -> list[Hush]:
+        every = (*self._settings.alerts.hushes, *self._tx.hushes(self._now))
+        return [hush for hush in every if not hush.over(self._now)]
+
+    def alerts(self) -> Plain:
+        zone, alerts = self._settings.site.zone, self._settings.alerts
+        return {
+            "now": shape.iso(self._now),
+            "on_call": {
+                role: [self._people.get(id, id) for id in on_call(shifts, self._now, zone)]
+                for role, shifts in alerts.on_call.items()
+            },
+            "silences": [shape.hush(hush, self._now, zone) for hush in self._hushes()],
         }
 
     def _incident(self, row: Incident, order: WorkOrder | None, children: Sequence[Incident]) -> Plain:

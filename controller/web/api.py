@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections.abc import Awaitable
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, TypeVar
 
 import msgspec
 from fastapi import APIRouter, Depends, Header, Query, Request
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
 
 from controller.adapters.notify.webhook import signature
+from controller.domain.centre import RULES
+from controller.domain.hush import Hush, HushKind
+from controller.domain.site import Settings
 from controller.domain.watching import Ailment
+from controller.domain.wording import CAUSES
 from controller.domain.workorders import MAX_NOTE, MAX_PHOTO_BYTES, Step
 from controller.services import changelog
+from controller.services import readmodels as shape
 from controller.services.gauges import tally
 from controller.services.readmodels import Plain
 from controller.services.reporting import UnknownOccurrence
@@ -78,6 +83,13 @@ class Commissioning(Order):
     note: Annotated[str, Field(max_length=1000)] = ""
 
 
+class SilenceOrder(Order):
+    places: Annotated[list[Annotated[str, Field(max_length=100)]], Field(max_length=500)] = []
+    codes: Annotated[list[Annotated[str, Field(max_length=100)]], Field(max_length=100)] = []
+    until: AwareDatetime
+    reason: Annotated[str, Field(min_length=1, max_length=1000)]
+
+
 class Assignment(Order):
     to: Name
 
@@ -120,6 +132,10 @@ def _reading(app: Controller, live: Live) -> APIRouter:
     @routes.get("/orders/{id}")
     async def one_order(id: int) -> Plain:
         return await _found(app.reporting.order(id))
+
+    @routes.get("/alerts")
+    async def alerts() -> Plain:
+        return await app.reporting.alerts()
 
     @routes.get("/air")
     async def air() -> Plain:
@@ -198,6 +214,7 @@ def _ordering(app: Controller, token: str) -> APIRouter:
         return await _taken(app.orders.volume(order.volume, order.to, order.by))
 
     routes.include_router(_repairing(app))
+    routes.include_router(_silencing(app))
 
     @routes.post("/nodes/{id}/selftest")
     async def selftest(id: str) -> Plain:
@@ -218,6 +235,46 @@ def _ordering(app: Controller, token: str) -> APIRouter:
         return {"ok": True, "difference": changelog.plain(difference)}
 
     return routes
+
+
+def _silencing(app: Controller) -> APIRouter:
+    routes = APIRouter(prefix="/alerts/silences")
+
+    @routes.post("")
+    async def silence(order: SilenceOrder) -> Plain:
+        kept = await app.monitoring.hush(_hush(order, app.settings, app.clock.now()))
+        return {"ok": True, **shape.hush(kept, app.clock.now(), app.settings.site.zone)}
+
+    @routes.post("/{id}/end")
+    async def end(id: int, order: Order) -> Plain:
+        await _found(app.monitoring.end_hush(id, order.by))
+        return {"ok": True, "id": id}
+
+    return routes
+
+
+def _hush(order: SilenceOrder, settings: Settings, now: datetime) -> Hush:
+    """Refusal for names that are none, and for a silence of everything or nothing."""
+    communes = {zone.id for zone in settings.zones.values() if zone.is_commune}
+    rules = {rule.code for rule in settings.faults} | CAUSES.keys() | RULES.keys()
+    unknown = [name for name in order.places if name not in settings.nodes and name not in communes]
+    unknown += [code for code in order.codes if code not in rules]
+    if unknown:
+        raise Refusal(422, f"no node, commune or fault is called {', '.join(map(repr, unknown))}")
+    if not (order.places or order.codes):
+        raise Refusal(422, "say 'places' or 'codes'")
+    if order.until <= now:
+        raise Refusal(422, "'until' is in the past")
+    return Hush(
+        HushKind.SILENCE,
+        now,
+        order.until,
+        order.reason,
+        order.by,
+        nodes=tuple(name for name in order.places if name in settings.nodes),
+        communes=tuple(name for name in order.places if name in communes),
+        codes=tuple(order.codes),
+    )
 
 
 def _repairing(app: Controller) -> APIRouter:

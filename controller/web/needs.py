@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 
 from controller.app import Loopback
 from controller.domain.commissioning import Baseline
+from controller.domain.hush import Hush
 from controller.domain.site import Settings
 from controller.domain.workorders import Step
 from controller.ports import Bus, Clock, Library, Store
@@ -80,6 +81,11 @@ class Monitoring(Protocol):
     """KeyError: no such self-test. ValueError: it measured nothing that has a baseline."""
 
     def commission(self, node: str, test: int, by: str, note: str) -> Awaitable[Baseline]: ...
+
+    def hush(self, hush: Hush) -> Awaitable[Hush]: ...
+
+    def end_hush(self, id: int, by: str) -> Awaitable[None]:
+        """KeyError if there is none that goes on."""
 
 
 class Intake(Protocol):
