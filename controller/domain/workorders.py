@@ -17,8 +17,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from controller.domain.faults import Severity
-
 
 class OrderState(StrEnum):
     OPEN = "open"
@@ -65,12 +63,6 @@ TABLE: Mapping[tuple[OrderState, Step], OrderState] = {
     (_S.REPAIRED, _T.CLEARED): _S.VERIFIED,
     **{(state, _T.CLEARED): _S.CLOSED for state in WAITS_FOR_PERSON},
     **{(state, _T.RELAPSED): _S.OPEN for state in ENDED},
-}
-
-DUE_WITHIN: Mapping[Severity, timedelta] = {
-    Severity.CRITICAL: timedelta(hours=4),
-    Severity.MAJOR: timedelta(hours=24),
-    Severity.MINOR: timedelta(hours=72),
 }
 
 
@@ -124,9 +116,9 @@ def after(state: OrderState, step: Step) -> OrderState:
         raise ValueError(f"a work order that is {state.value} cannot be {step.value}") from None
 
 
-def opened(incident: int, severity: Severity, assignee: str, since: datetime, now: datetime) -> WorkOrder:
-    """A new order; its time runs from `since`, when the fault began."""
-    return WorkOrder(incident, assignee, since + DUE_WITHIN[severity], now)
+def opened(incident: int, within: timedelta, assignee: str, since: datetime, now: datetime) -> WorkOrder:
+    """A new order, due `within` the time that alerts.yaml gives; it runs from `since`, when the fault began."""
+    return WorkOrder(incident, assignee, since + within, now)
 
 
 def moved(order: WorkOrder, step: Step, now: datetime) -> WorkOrder:
@@ -145,15 +137,15 @@ def assigned(order: WorkOrder, person: str, now: datetime) -> WorkOrder:
     return taken(order, Step.ASSIGNED, person, now)
 
 
-def worse(order: WorkOrder, severity: Severity, now: datetime) -> WorkOrder:
+def worse(order: WorkOrder, within: timedelta, now: datetime) -> WorkOrder:
     """`order` of an incident that became more severe: it is due sooner, never later."""
-    return replace(moved(order, Step.WORSE, now), due_at=min(order.due_at, now + DUE_WITHIN[severity]))
+    return replace(moved(order, Step.WORSE, now), due_at=min(order.due_at, now + within))
 
 
-def relapsed(order: WorkOrder, severity: Severity, assignee: str, now: datetime) -> WorkOrder:
+def relapsed(order: WorkOrder, within: timedelta, assignee: str, now: datetime) -> WorkOrder:
     """An order that had ended, begun anew."""
     begun = moved(order, Step.RELAPSED, now)
-    return replace(begun, assignee=assignee, created_at=now, due_at=now + DUE_WITHIN[severity])
+    return replace(begun, assignee=assignee, created_at=now, due_at=now + within)
 
 
 def event_of(order: WorkOrder, step: str, now: datetime, by: str = "loa") -> WorkOrderEvent:

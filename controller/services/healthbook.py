@@ -165,13 +165,19 @@ def work_order_of(tx: Tx, incident: Incident, settings: Settings, now: datetime)
     order = tx.work_order(incident.id)
     if order is not None and order.state not in ENDED:
         return order
+    within = _due_within(incident, settings)
     people = listeners(incident, settings.alerts.people)
     assignee = people[0].id if people else ""
     if order is None:
-        order, step = workorders.opened(incident.id, incident.severity, assignee, incident.opened_at, now), OPENED
+        order, step = workorders.opened(incident.id, within, assignee, incident.opened_at, now), OPENED
     else:
-        order, step = workorders.relapsed(order, incident.severity, assignee, now), Step.RELAPSED.value
+        order, step = workorders.relapsed(order, within, assignee, now), Step.RELAPSED.value
     return keep_work(tx, order, step, now)
+
+
+def _due_within(incident: Incident, settings: Settings) -> timedelta:
+    """The same time after which the reminders say that it is overdue."""
+    return timedelta(seconds=settings.alerts.escalation.overdue_s[incident.severity])
 
 
 def keep_work(tx: Tx, order: WorkOrder, step: str, now: datetime, by: str = "loa") -> WorkOrder:
@@ -193,7 +199,7 @@ def _follow_work(tx: Tx, incident: Incident, change: Change, settings: Settings,
         return
     match change.transition:
         case "severity":
-            keep_work(tx, workorders.worse(order, incident.severity, now), Step.WORSE.value, now)
+            keep_work(tx, workorders.worse(order, _due_within(incident, settings), now), Step.WORSE.value, now)
         case "unverified" if order.state is OrderState.REPAIRED:
             keep_work(tx, workorders.moved(order, Step.UNVERIFIED, now), Step.UNVERIFIED.value, now)
         case "closed":

@@ -32,6 +32,11 @@ from controller.domain.workorders import (
 )
 
 T0 = datetime(2026, 11, 23, 1, tzinfo=UTC)
+WITHIN = {
+    Severity.CRITICAL: timedelta(hours=4),
+    Severity.MAJOR: timedelta(hours=24),
+    Severity.MINOR: timedelta(hours=72),
+}
 
 happenings = st.lists(
     st.tuples(st.sampled_from(Step), st.integers(0, 2000), st.sampled_from(Severity), st.sampled_from(("lan", "dinh"))),
@@ -42,9 +47,9 @@ happenings = st.lists(
 def _happens(order: WorkOrder, step: Step, severity: Severity, person: str, now: datetime) -> WorkOrder:
     match step:
         case Step.WORSE:
-            return worse(order, severity, now)
+            return worse(order, WITHIN[severity], now)
         case Step.RELAPSED:
-            return relapsed(order, severity, person, now)
+            return relapsed(order, WITHIN[severity], person, now)
         case Step.ASSIGNED:
             return assigned(order, person, now)
         case Step.ACCEPTED | Step.BEGUN | Step.REPAIRED:
@@ -57,7 +62,7 @@ def _happens(order: WorkOrder, step: Step, severity: Severity, person: str, now:
 def test_an_order_is_verified_by_a_word_and_a_measurement_and_by_nothing_less(
     steps: list[tuple[Step, int, Severity, str]],
 ) -> None:
-    order, now, proposed = opened(7, Severity.MAJOR, "lan", T0, T0), T0, False
+    order, now, proposed = opened(7, WITHIN[Severity.MAJOR], "lan", T0, T0), T0, False
     for step, minutes, severity, person in steps:
         now += timedelta(minutes=minutes)
         before = order
@@ -93,7 +98,7 @@ def test_people_can_always_act_until_it_has_ended_and_never_after(state: OrderSt
 
 
 def test_an_order_that_is_measured_again_is_nobodys_delay() -> None:
-    order = opened(7, Severity.CRITICAL, "lan", T0, T0)
+    order = opened(7, WITHIN[Severity.CRITICAL], "lan", T0, T0)
     late = T0 + timedelta(hours=4)
     assert not is_overdue(order, late - timedelta(seconds=1))
     assert is_overdue(order, late)
@@ -102,7 +107,7 @@ def test_an_order_that_is_measured_again_is_nobodys_delay() -> None:
 
 
 def test_the_next_deadline_is_the_first_that_still_comes() -> None:
-    critical, minor = opened(1, Severity.CRITICAL, "", T0, T0), opened(2, Severity.MINOR, "", T0, T0)
+    critical, minor = opened(1, WITHIN[Severity.CRITICAL], "", T0, T0), opened(2, WITHIN[Severity.MINOR], "", T0, T0)
     assert overdue_next([minor, critical], T0) == T0 + timedelta(hours=4)
     assert overdue_next([minor, critical], T0 + timedelta(hours=4)) == T0 + timedelta(hours=72)
     assert overdue_next([moved(minor, Step.CLEARED, T0)], T0) is None
