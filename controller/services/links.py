@@ -1,7 +1,7 @@
 """The link in a message: lets its recipient, and whoever holds that message, act on one incident without a login.
 
 A token names incident, transition and recipient, with 160 bits of a MAC that only a controller with the signing
-key can make (docs/adr/0006). Nothing is stored for it. Looking at it changes nothing; acting needs a nonce that
+key can make (docs/adr/0008). Nothing is stored for it. Looking at it changes nothing; acting needs a nonce that
 the page carries and that works once. Times come in as arguments, randomness as `salt`.
 """
 
