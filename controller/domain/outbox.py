@@ -96,7 +96,9 @@ def next_of_thread(
     if untold:
         message = wording.combined(message, [row.body for row in untold], language)
     tells = {newest.transition, *(row.transition for row in earlier)}
-    spares = tuple(row for row in chain if row.channel != channel and row.state in WAITING and row.transition in tells)
+    # one whose claim ran out is a spare too: a controller that died had it, and it need not be sent again
+    open_ = WAITING | {OutboxState.CLAIMED}
+    spares = tuple(row for row in chain if row.channel != channel and row.state in open_ and row.transition in tells)
     return Sending(newest, message, tuple(earlier), spares)
 
 

@@ -374,7 +374,7 @@ def _record(tx: Tx, errand: _Errand, outcome: Outcome, now: datetime) -> None:
         return
     for spare in next_channel(errand.spares):
         if spare.due_at > now:
-            tx.finish(spare.id, spare.state, now, due_at=now, error=spare.last_error)
+            tx.finish(spare.id, OutboxState.RETRY, now, due_at=now, error=spare.last_error)
 
 
 def _data(tx: Tx, sending: Sending, person: Person) -> dict[str, object]:

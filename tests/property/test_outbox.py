@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from controller.adapters.store.sql import SqlStore
@@ -363,7 +363,8 @@ async def _two_lines(store: SqlStore, script: list[tuple[str, int | str]]) -> No
 def test_two_channels_of_a_person_tell_every_story_once_and_in_order() -> None:
     with database() as (runner, store):
 
-        @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+        @example([*[("happens", 0)] * 4, ("dies after", 8), ("happens", 0), ("happens", 0)])
         @given(st.lists(two_line_steps, max_size=25))
         def holds(script: list[tuple[str, int | str]]) -> None:
             runner.run(_two_lines(store, script))

@@ -23,6 +23,8 @@ REACH = Mapped(schema.reach, ReachRow)
 ARRIVED = ("", "sent", "uncertain")
 """Outcomes of attempts whose message may have reached its person; a retry says in its detail if it may."""
 LONGEST_SEND = timedelta(minutes=5)
+LEASE = timedelta(seconds=90)
+"""An attempt that nobody ended is under way for so long; then its controller is gone."""
 
 
 class PeopleTx(TxBase):
@@ -70,10 +72,10 @@ class PeopleTx(TxBase):
     def reached(self, recipient: str, since: datetime, now: datetime) -> list[datetime]:
         tries, rows = schema.outbox_attempts.c, schema.outbox.c
         found = (
-            select(tries.finished_at)
+            select(tries.finished_at, tries.started_at)
             .join(schema.outbox, rows.id == tries.outbox)
             .where(tries.started_at > since - LONGEST_SEND, rows.recipient == recipient)
             .where(or_(tries.outcome.in_(ARRIVED), tries.detail.startswith("uncertain: ")))
         )
-        times = (now if at is None else at for at in self.conn.execute(found).scalars())
+        times = (ended or min(now, begun + LEASE) for ended, begun in self.conn.execute(found))
         return sorted(at for at in times if at > since)
