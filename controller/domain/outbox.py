@@ -95,7 +95,7 @@ def next_of_thread(
     message = Message(newest.subject, newest.body)
     if untold:
         message = wording.combined(message, [row.body for row in untold], language)
-    tells = {newest.transition, *(row.transition for row in earlier)}
+    tells = {newest.transition, *(row.transition for row in (*earlier, *untold))}
     # one whose claim ran out is a spare too: a controller that died had it, and it need not be sent again
     open_ = WAITING | {OutboxState.CLAIMED}
     spares = tuple(row for row in chain if row.channel != channel and row.state in open_ and row.transition in tells)

@@ -364,6 +364,14 @@ def test_two_channels_of_a_person_tell_every_story_once_and_in_order() -> None:
     with database() as (runner, store):
 
         @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+        @example(
+            [
+                *[("happens", 0)] * 4,
+                ("mood", "webhook: refuses for good"),
+                ("mood", "smtp: takes it and is silent"),
+                *[("happens", 0)] * 2,
+            ]
+        )
         @example([*[("happens", 0)] * 4, ("dies after", 8), ("happens", 0), ("happens", 0)])
         @given(st.lists(two_line_steps, max_size=25))
         def holds(script: list[tuple[str, int | str]]) -> None:
