@@ -12,10 +12,13 @@ from controller.rehearsal.scenario import Scenario, feeder_of
 
 COPIED = ("faults.yaml", "calendar.yaml")
 
+NEVER_REMIND = {"steps": [], "overdue": {"critical": "720h", "major": "720h", "minor": "720h"}}
+"""What counts is what the controller concludes, not who forgets to answer. 720h is the longest that may be given."""
+
 
 def write(scenario: Scenario, rules: Path, folder: Path, *, web_port: int = 9098) -> None:
     """Write a configuration folder: fault rules, waiting times and site of the folder `rules`, but its own nodes, and
-    one technician a commune (`kt-x01` ...) whose messages go to `web_port` of this machine."""
+    one technician a commune (`kt-x01` ...), never reminded, whose messages go to `web_port` of this machine."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in COPIED:
         if (rules / name).exists():
@@ -65,7 +68,7 @@ def _alerts(scenario: Scenario, rules: Path, web_port: int) -> dict[str, Any]:
         for c in range(1, scenario.network.communes + 1)
     ]
     kept: dict[str, Any] = {key: alerts[key] for key in ("wait", "silence") if key in alerts}
-    return {**kept, "people": people}
+    return {**kept, "people": people, "escalation": NEVER_REMIND}
 
 
 def _dump(path: Path, content: Any) -> None:
