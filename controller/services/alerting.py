@@ -88,7 +88,9 @@ class Alerting:
             while True:
                 self._woken.clear()
                 for channel in await self._transact(lambda tx: tx.outbox_channels()):
-                    if channel not in self._lanes:
+                    if known := self._lanes.get(channel):
+                        known.woken.set()
+                    else:
                         lane = self._lanes[channel] = _Lane(channel)
                         workers.create_task(self._serve(lane), name=f"alerts {channel}")
                 await self._woken.wait()
@@ -96,8 +98,6 @@ class Alerting:
     def wake(self) -> None:
         """New rows were committed. From the event loop's thread."""
         self._woken.set()
-        for lane in self._lanes.values():
-            lane.woken.set()
 
     def reload(self, settings: Settings) -> None:
         """Take new settings, senders too; channels that pause try again."""
@@ -152,10 +152,15 @@ class Alerting:
             lane.failed(outcome, now)
         await self._transact(lambda tx: _record(tx, errand, outcome, now))
         self._changes.notify("alerts", "incidents")
-        if errand.spares:
-            self.wake()  # the person's other channels waited for this one
+        self._wake_spares(errand)
         if lane.news(errand.row.recipient, outcome.state):
             self.on_outcome()
+
+    def _wake_spares(self, errand: _Errand) -> None:
+        """The person's other channels waited for this one. Only these: each worker that wakes asks the database."""
+        for spare in errand.spares:
+            if lane := self._lanes.get(spare.channel):
+                lane.woken.set()
 
     async def _send(self, errand: _Errand) -> Failure | None:
         """None when the receiver took it."""

@@ -33,8 +33,8 @@ async def test_forty_mails_to_a_relay_that_never_answers_delay_no_webhook() -> N
     clock = SystemClock()
     with HttpReceiver() as hooks:
         hooks.answer = answer
-        addresses = [mail(f"p{n}@example.org") for n in range(HUNG)]
-        people = settings(person("lan", addresses[0], also=(*addresses[1:], hook(hooks.url))))
+        deaf = [person(f"p{n}", mail(f"p{n}@example.org")) for n in range(HUNG)]
+        people = settings(*deaf, person("lan", hook(hooks.url)))
         smtp = Smtp("127.0.0.1", relay.getsockname()[1], "loa@example.org", timeout_s=20)
         webhook = WebhookNotifier(clock)
         alerting = Alerting(
