@@ -116,9 +116,15 @@ async def _mend(stage: Stage, operator: Operator, hands: Hands) -> None:
     await hands.lay_down()
     for alarm in hands.alarms:
         if alarm.id and not alarm.ended:
-            await stage.until(lambda alarm=alarm: stage.order(f"emergency/{alarm.id}/end", by="đình"))  # type: ignore[misc]
+            await stage.until(lambda id=alarm.id: _taken_back(stage, id))  # type: ignore[misc]
     for one in (await stage.ask("emergency"))["active"]:  # ordered, though the answer was lost
         await stage.order(f"emergency/{one['id']}/end", by="đình")
+
+
+async def _taken_back(stage: Stage, id: str) -> bool:
+    """Ended now, or before: the order may have been taken although its answer was lost, and a second one is refused."""
+    await stage.order(f"emergency/{id}/end", by="đình")
+    return not (await stage.ask(f"emergency/{id}"))["active"]
 
 
 async def _answers(stage: Stage) -> bool:
