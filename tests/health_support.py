@@ -104,6 +104,9 @@ GOOD: dict[str, Any] = {
 NEVER_REMIND = Escalation(steps=(), overdue_s=dict.fromkeys(Severity, 1e9))
 """For tests of what is found and told once; reminders have tests of their own (test_telling.py)."""
 
+IN_TIME = Escalation(steps=())
+"""No reminders either, but repairs are due as shipped."""
+
 LAN = Person("lan", "Lan", "vi", (Channel("webhook", "http://127.0.0.1:9/lan"),))
 
 

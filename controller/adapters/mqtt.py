@@ -157,6 +157,7 @@ class MqttBus:
         if will is not None:
             client.will_set(will.topic, will.payload, qos=1, retain=True)
         client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         client.taken = self._on_taken
@@ -253,6 +254,12 @@ class MqttBus:
             return
         client.drop_out_messages()  # what was in flight was answered "disconnected"; paho would send it again
         client.subscribe(self._subscribe, options=SubscribeOptions(qos=1))
+
+    def _on_subscribe(self, client: paho.Client, _data: Any, _mid: int, reasons: list[ReasonCode], _props: Any) -> None:
+        """Up only now: an answer to what is published from here on cannot come before somebody listens to it."""
+        if refused := [reason for reason in reasons if reason.is_failure]:
+            self._emit(BusDown(f"{self._where}: subscription refused: {refused[0]}", self._clock.monotonic()))
+            return
         self._up = True
         self._emit(BusUp(self._clock.monotonic()))
 

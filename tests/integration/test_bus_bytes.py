@@ -16,6 +16,7 @@ from controller.domain.site import Mqtt
 from controller.ports import BusDown, BusUp, Received
 
 CONNACK = b"\x20\x03\x00\x00\x00"
+SUBACK = b"\x90\x04\x00\x01\x00\x01"
 EXPIRES_IN_A_MINUTE = b"\x05\x02\x00\x00\x00\x3c"
 
 
@@ -40,7 +41,7 @@ class Broker:
         self.tasks.add(asyncio.current_task())
         with suppress(ConnectionError):
             await reader.read(1)  # the client's CONNECT
-            for piece in (CONNACK, *pieces):
+            for piece in (CONNACK, SUBACK, *pieces):
                 writer.write(piece)
                 await writer.drain()
                 await asyncio.sleep(0)

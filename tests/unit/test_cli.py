@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.main import get_command
@@ -20,7 +21,8 @@ from controller.commands import base, demo
 from controller.commands.base import Failure
 
 ROOT = Path(__file__).parent.parent.parent
-COMMANDS = sorted(get_command(cli.app).commands)  # type: ignore[attr-defined]
+APP: Any = get_command(cli.app)
+COMMANDS = sorted(APP.commands)
 
 Loa = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -51,9 +53,14 @@ def test_every_command_shows_an_example_that_is_a_command(command: str) -> None:
     assert example[1] == command
 
 
-@pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"run", "demo", "simulate"}))
+PRINTING = sorted(set(COMMANDS) - {"run", "demo", "simulate", "alerts"}) + [
+    f"alerts {name}" for name in APP.commands["alerts"].commands
+]
+
+
+@pytest.mark.parametrize("command", PRINTING)
 def test_every_command_that_prints_data_can_print_json(command: str) -> None:
-    shown = CliRunner().invoke(cli.app, [command, "--help"], env={"COLUMNS": "200"})
+    shown = CliRunner().invoke(cli.app, [*command.split(), "--help"], env={"COLUMNS": "200"})
     assert "--json" in shown.output
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from controller.domain.expressions import ExpressionError, parse
@@ -138,6 +138,7 @@ def test_names_are_the_metrics_it_looks_at() -> None:
     assert parse("a > 1 and (b.c < 2 or not d) and abs(e) == 1").names == {"a", "b.c", "d", "e"}
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # of what a busy machine is slow to draw
 @given(
     st.text(alphabet="ab01.<>=!()+-*/ '\"andortuefls", max_size=60),
     st.dictionaries(st.sampled_from("ab"), st.none() | st.booleans() | st.integers() | st.floats() | st.text()),

@@ -8,11 +8,12 @@ from datetime import timedelta
 
 import pytest
 
+from controller.domain.escalation import AlertSettings
 from controller.domain.faults import FaultState, Severity
 from controller.domain.incidents import IncidentState
 from controller.domain.liveness import Liveness
 from controller.ports import StoreError
-from tests.health_support import RULES, Ward, district
+from tests.health_support import IN_TIME, LAN, RULES, Ward, district
 
 BROKEN = {"src_dbfs": -20.0, "amp_vrms": 0.1, "amp_pilot_db": -90.0}
 IDLE = {"src_dbfs": -96.0, "amp_vrms": 0.0, "amp_pilot_db": -30.0}
@@ -487,7 +488,7 @@ async def test_acknowledging_what_is_not_open_says_so() -> None:
 
 
 async def test_a_work_order_says_who_and_until_when_and_ends_with_the_incident() -> None:
-    async with Ward() as ward:
+    async with Ward(district(alerts=AlertSettings(people=(LAN,), escalation=IN_TIME))) as ward:
         await ward.all_born()
         await break_amplifier(ward)
         (order,) = await ward.store.transact(lambda tx: tx.work_orders())

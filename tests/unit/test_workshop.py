@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from controller.adapters.photos import PhotoShelf
+from controller.domain.escalation import AlertSettings
 from controller.domain.faults import Severity
 from controller.domain.incidents import IncidentState
 from controller.domain.workorders import OrderState, PhotoRefused, Step, WorkOrder
 from controller.ports import StoreError
 from controller.services.changes import Changes
 from controller.services.workshop import AlreadyDone, Workshop
-from tests.health_support import Ward
+from tests.health_support import IN_TIME, LAN, Ward, district
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(50)
 SHORT, MENDED = {"line_z_ohm": 2.0}, {"line_z_ohm": 8.0}
@@ -150,7 +151,7 @@ async def test_a_crash_leaves_incident_order_and_histories_agreeing(tmp_path: Pa
 
 
 async def test_an_order_of_something_that_grew_worse_is_due_sooner_and_open_again(tmp_path: Path) -> None:
-    async with Ward() as ward:
+    async with Ward(district(alerts=AlertSettings(people=(LAN,), escalation=IN_TIME))) as ward:
         await ward.all_born()
         await ward["c1-1"].beat(amp_temp_c=80.0)
         await ward.pass_time(90)
