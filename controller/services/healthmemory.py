@@ -184,7 +184,6 @@ def _climb(row: ClimbRow | None, now: Now) -> Climb:
 
 
 def _case(incident: Incident, climb: ClimbRow | None, now: Now) -> Case:
-    repaired = incident.repaired_at if incident.state is IncidentState.REPAIRED else None
     waits = incident.announce_at if not incident.announced else None
     return Case(
         incident,
@@ -192,7 +191,7 @@ def _case(incident: Incident, climb: ClimbRow | None, now: Now) -> Case:
         announce=NEVER if waits is None else _mono(waits, now),
         unrest=Unrest(FLAPPING_ON, now.mono, flapping=True) if incident.flapping else Unrest(),
         closed=NEVER if incident.closed_at is None else _mono(incident.closed_at, now),
-        verify=NEVER if repaired is None else _mono(repaired + VERIFY_WITHIN, now),
+        verify=NEVER if incident.repaired_at is None else _mono(incident.repaired_at + VERIFY_WITHIN, now),
         climb=_climb(climb, now),
     )
 
