@@ -8,6 +8,7 @@ for one connection only: nothing queued or half done survives into the next.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import socket
 import struct
@@ -77,7 +78,6 @@ class Link:
         self._task: asyncio.Task[None] | None = None
         self._down: asyncio.Event = asyncio.Event()
         self._came_to_be = False
-        self._writing = False
         self.connected = False
         self.attempts = 0
 
@@ -188,24 +188,16 @@ class Link:
     async def _connection(self, client: Client) -> bool:
         """Live through one connection; whether it ever came up."""
         self._came_to_be = False
-        upkeep = self._loop.call_later(MISC_S, self._upkeep, client, self._loop.time() + CONNACK_S)
-        try:
-            await self._down.wait()
-        finally:
-            upkeep.cancel()
+        waited = 0.0
+        while not self._down.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._down.wait(), MISC_S)
+            waited += MISC_S
+            if not self._came_to_be and waited > CONNACK_S:
+                break
+            if client.socket() is not None:
+                client.loop_misc()
         return self._came_to_be
-
-    def _upkeep(self, client: Client, answer_by: float) -> None:
-        """Pings when nothing was said for a keepalive; gives up on a broker that never answers. A timer, not a task
-        that wakes: ten thousand of those would be a load of their own."""
-        if client is not self._client or self._down.is_set():
-            return
-        if not self._came_to_be and self._loop.time() > answer_by:
-            self._down.set()
-            return
-        if client.socket() is not None:
-            client.loop_misc()
-        self._loop.call_later(MISC_S, self._upkeep, client, answer_by)
 
     def _new_client(self) -> Client:
         client = Client(
@@ -327,21 +319,14 @@ class Link:
             self._loop.remove_writer(sock)
 
     def _on_register_write(self, client: Client, _: Any, sock: Any) -> None:
-        self._in_loop(self._write_later, client, sock)
-
-    def _write_later(self, client: Client, sock: Any) -> None:
-        self._loop.call_soon(self._watch_write, client, sock)
+        self._in_loop(self._watch_write, client, sock)
 
     def _watch_write(self, client: Client, sock: Any) -> None:
-        """paho asks for this before each packet and mostly sends it in the same breath: the loop watches only a socket
-        that could not take all of it."""
-        if client.want_write() and sock.fileno() >= 0:
-            self._writing = True
+        if sock.fileno() >= 0:
             self._loop.add_writer(sock, client.loop_write)
 
     def _on_unregister_write(self, client: Client, _: Any, sock: Any) -> None:
-        if self._writing and sock.fileno() >= 0:
-            self._writing = False
+        if sock.fileno() >= 0:
             self._loop.remove_writer(sock)
 
     def _in_loop(self, call: Callable[[Client, Any], None], client: Client, sock: Any) -> None:
