@@ -287,13 +287,18 @@ class _Pick:
                 _give_up(tx, chosen, self.now)
                 continue
             window = self.now - timedelta(seconds=self.policy.window_s)
-            sent = [] if person in self.also else tx.reached(person.id, window, self.now)
+            sent = [] if person in self.also else tx.reached(person.id, self._counted(person), window, self.now)
             slot = next_slot(sent, self.policy, self.now)
             if slot <= self.now:
                 return self._claim(tx, person, channel, self._crowd(chosen, ready, person, sent))
             held.append(slot)
             ready = [sending for sending in ready if sending.row.recipient != person.id]
         return self._look_again(tx, held)
+
+    def _counted(self, person: Person) -> frozenset[str]:
+        """The channels whose messages count together in the limit: a copy takes nothing away from its message."""
+        every = frozenset(channel.id for channel in person.every_channel)
+        return frozenset({self.channel}) if self.channel in person.copies else every - person.copies
 
     def _threads(self, tx: Tx) -> tuple[list[Sending], list[datetime]]:
         """What each due thread wants to send, and until when the others are held."""
