@@ -356,7 +356,8 @@ class Watches:
         """As severe as what has been true for the whole hold makes it."""
         rule = watch.check.rule
         for severity, since in watch.steps_from.items():
-            if rule.raise_tests or mono - since >= rule.hold_open_s:
+            # summed as `_hold_ends` sums it: with the difference, rounding can say that a hold which has ended has not
+            if rule.raise_tests or since + rule.hold_open_s <= mono:
                 watch.severity = worse(watch.severity, severity)
 
     # --- time -----------------------------------------------------------------------------------------------
