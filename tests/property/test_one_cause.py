@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from controller.domain.escalation import AlertSettings, Channel, Person
-from tests.health_support import Ward, district
+from tests.health_support import NEVER_REMIND, Ward, district
 
 PEOPLE = tuple(Person(id, id, "vi", (Channel("webhook", f"http://127.0.0.1:9/{id}"),)) for id in ("lan", "hung"))
 ORDER = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
@@ -19,7 +19,7 @@ ORDER = settings(max_examples=8, deadline=None, suppress_health_check=list(Healt
 
 def network(communes: int, nodes_each: int, uplinked: int = 0, feeding: int = 0) -> Ward:
     """The first `uplinked` communes hang on one uplink, the first `feeding` on one feeder."""
-    plain = district(communes, nodes_each, alerts=AlertSettings(people=PEOPLE))
+    plain = district(communes, nodes_each, alerts=AlertSettings(people=PEOPLE, escalation=NEVER_REMIND))
     nodes = {
         id: replace(
             node,
