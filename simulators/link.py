@@ -148,6 +148,8 @@ class Link:
             await asyncio.sleep(self._pace.wait_s(self._loop.time()))
             self.attempts += 1
             self._down.clear()
+            # before connecting: on a busy machine the SUBACK can be read before the connecting thread's end is noticed
+            self.connected = self._came_to_be = False
             client = self._client = self._new_client()
             if await self._connect(client) and await self._connection(client):
                 pause = random.uniform(*RETRY_FIRST_S)  # noqa: S311  jitter
@@ -187,7 +189,6 @@ class Link:
 
     async def _connection(self, client: Client) -> bool:
         """Live through one connection; whether it ever came up."""
-        self._came_to_be = False
         waited = 0.0
         while not self._down.is_set():
             with contextlib.suppress(TimeoutError):
