@@ -82,7 +82,8 @@ class Whole(Ward):
             clock=self.clock,
             notifiers=dict(self.posts),
             changes=Changes(),
-            policy=Policy(burst=10**6),  # 200 faults at once are for the measure, not for a person
+            # 200 faults at once are for the measure, not for a person
+            policy=Policy(burst=10**6, limit=10**7, least_copies=10**6),
         )
         self._sending: asyncio.Task[None] | None = None
 

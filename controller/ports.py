@@ -510,8 +510,8 @@ class Tx(Protocol):
 
     def reach(self) -> list[ReachRow]: ...
 
-    def reached(self, recipient: str, channels: Collection[str], since: datetime, now: datetime) -> list[datetime]:
-        """When a person got messages since then on any of `channels`, oldest first: those that may have arrived too;
+    def reached(self, recipient: str, since: datetime, now: datetime) -> list[tuple[datetime, str]]:
+        """When and on which channel a person got messages since then, oldest first: those that may have arrived too;
         one that is under way counts as `now`."""
 
     # outbox

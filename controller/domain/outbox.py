@@ -37,9 +37,9 @@ TOLD = frozenset({OutboxState.SENT, OutboxState.MERGED})
 class Policy:
     """How patiently messages are delivered. Seconds.
 
-    The last step of `backoff_s` repeats until a message is `give_up_s` old. A person gets `burst` messages,
-    over all channels, freely within `window_s`, then one each `spacing_s`; when more wait than are free, they
-    go as one digest: never more than burst + window_s / spacing_s in any window.
+    The last step of `backoff_s` repeats until a message is `give_up_s` old. A person gets at most `limit` messages
+    over all channels in any `window_s`, of which a `Share` says how; when more wait than are free, they go as one
+    digest.
     """
 
     backoff_s: tuple[float, ...] = (5, 15, 60, 300, 900)
@@ -50,7 +50,8 @@ class Policy:
     unsure_pause_s: float = 300
     burst: int = 5
     window_s: float = 600
-    spacing_s: float = 120
+    limit: int = 10
+    least_copies: int = 2
 
 
 # --- which row goes next --------------------------------------------------------------------------------
@@ -124,22 +125,71 @@ def digest_of(sendings: Sequence[Sending], language: str, page_url: str) -> Send
     return Sending(newest.row, wording.digest(told, language, page_url, calm=calm), merged, spares)
 
 
-def next_slot(sent: Sequence[datetime], policy: Policy, now: datetime) -> datetime:
-    """When the next message may go to a person who got messages at `sent`."""
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What of the limit is whose: `burst` messages freely within the window, then one each `spacing_s`."""
+
+    burst: int
+    spacing_s: float
+
+
+def share_of(policy: Policy, copies: int, *, is_copy: bool) -> Share:
+    """The share of one of so many channels that get a copy; or, not `is_copy`, of all the others together.
+
+    Copies have a small part of the limit to themselves, so that no message ever waits for a copy of it (or of
+    another): all shares together are never more than the limit in any window.
+    """
+    reserved = max(policy.least_copies, copies) if copies else 0
+    if is_copy:
+        return Share(max(1, reserved // copies), policy.window_s)
+    left = policy.limit - policy.burst - reserved
+    return Share(policy.burst, policy.window_s / max(1, left))
+
+
+def most_copies(policy: Policy) -> int:
+    """How many channels of a person may get copies, so that there is something left of the limit for the others."""
+    return policy.limit - policy.burst - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What is left of a share: the next message may go at `slot`; `free` may go without a wait between them."""
+
+    slot: datetime
+    free: int
+
+    def is_crowded(self, waiting: int) -> bool:
+        """More wait than may go freely in this window: they go as one digest."""
+        return waiting > self.free
+
+
+def room_for(
+    got: Sequence[tuple[datetime, str]], channel: str, copies: Collection[str], policy: Policy, now: datetime
+) -> Room:
+    """The room for messages on `channel` to somebody who got messages at these times on these channels. `copies`: the
+    channels that get a copy in any case."""
+    is_copy = channel in copies
+    own = [at for at, on in got if (on == channel if is_copy else on not in copies)]
+    share = share_of(policy, len(copies), is_copy=is_copy)
+    # the shares were others before the configuration changed: all together are looked at too
+    whole = Share(policy.limit, policy.window_s)
+    slot = max(_slot(own, share, policy, now), _slot([at for at, _ in got], whole, policy, now))
+    return Room(slot, max(0, share.burst - len(_recent(own, policy, now))))
+
+
+def _slot(sent: Sequence[datetime], share: Share, policy: Policy, now: datetime) -> datetime:
+    """When the next message of `share` may go, of which those at `sent` went."""
     recent = _recent(sent, policy, now)
-    if len(recent) < policy.burst:
+    if len(recent) < share.burst:
         return now
-    return max(now, max(recent) + timedelta(seconds=policy.spacing_s))
-
-
-def is_crowded(waiting: int, sent: Sequence[datetime], policy: Policy, now: datetime) -> bool:
-    """More wait than may go freely in this window: they go as one digest."""
-    return waiting > max(0, policy.burst - len(_recent(sent, policy, now)))
+    free = recent[-share.burst] + timedelta(seconds=policy.window_s)
+    return max(now, min(free, recent[-1] + timedelta(seconds=share.spacing_s)))
 
 
 def _recent(sent: Sequence[datetime], policy: Policy, now: datetime) -> list[datetime]:
+    """Of those in the window that ends now, oldest first."""
     start = now - timedelta(seconds=policy.window_s)
-    return [at for at in sent if at > start]
+    return sorted(at for at in sent if at > start)
 
 
 def key_of(site: str, row: OutboxRow) -> str:

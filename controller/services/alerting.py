@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar, runtime_checkable
@@ -22,14 +22,14 @@ from controller.domain.outbox import (
     Held,
     Outcome,
     Policy,
+    Room,
     Sending,
     after_failure,
     digest_of,
-    is_crowded,
     key_of,
     next_channel,
     next_of_thread,
-    next_slot,
+    room_for,
 )
 from controller.domain.site import Settings
 from controller.ports import Clock, Notifier, NotifyError, Outgoing, ReachRow, Store, StoreError, Tx
@@ -286,19 +286,18 @@ class _Pick:
                 ready.remove(chosen)
                 _give_up(tx, chosen, self.now)
                 continue
-            window = self.now - timedelta(seconds=self.policy.window_s)
-            sent = [] if person in self.also else tx.reached(person.id, self._counted(person), window, self.now)
-            slot = next_slot(sent, self.policy, self.now)
-            if slot <= self.now:
-                return self._claim(tx, person, channel, self._crowd(chosen, ready, person, sent))
-            held.append(slot)
+            room = self._room(tx, person)
+            if room.slot <= self.now:
+                return self._claim(tx, person, channel, self._crowd(chosen, ready, person, room))
+            held.append(room.slot)
             ready = [sending for sending in ready if sending.row.recipient != person.id]
         return self._look_again(tx, held)
 
-    def _counted(self, person: Person) -> frozenset[str]:
-        """The channels whose messages count together in the limit: a copy takes nothing away from its message."""
-        every = frozenset(channel.id for channel in person.every_channel)
-        return frozenset({self.channel}) if self.channel in person.copies else every - person.copies
+    def _room(self, tx: Tx, person: Person) -> Room:
+        since = self.now - timedelta(seconds=self.policy.window_s)
+        got = [] if person in self.also else tx.reached(person.id, since, self.now)
+        copies = person.copies if person.channels else frozenset()
+        return room_for(got, self.channel, copies, self.policy, self.now)
 
     def _threads(self, tx: Tx) -> tuple[list[Sending], list[datetime]]:
         """What each due thread wants to send, and until when the others are held."""
@@ -329,10 +328,10 @@ class _Pick:
         upcoming = (row.due_at for row in tx.due_outbox(self.channel, min(held), 50))
         return min([*held, *(due for due in upcoming if due > self.now)])
 
-    def _crowd(self, chosen: Sending, ready: list[Sending], person: Person, sent: Sequence[datetime]) -> Sending:
+    def _crowd(self, chosen: Sending, ready: list[Sending], person: Person, room: Room) -> Sending:
         """`chosen` alone; or with what waited for the morning too; or with all that waits, if that is too much."""
         waiting = [sending for sending in ready if sending.row.recipient == person.id]
-        if not is_crowded(len(waiting), sent, self.policy, self.now):
+        if not room.is_crowded(len(waiting)):
             if not chosen.row.held:
                 return chosen
             waiting = [sending for sending in waiting if sending.row.held]

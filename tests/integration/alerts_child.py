@@ -24,7 +24,7 @@ from tests.alerts_support import FACTS, hook, incident, mail, person, settings
 STORY = ("opened", "recovered", "reopened", "recovered-2")
 SITE_ID = "quan-son"
 
-IMPATIENT = Policy(backoff_s=(0.05, 0.1), lease_s=0.5, send_s=5, burst=10**6)
+IMPATIENT = Policy(backoff_s=(0.05, 0.1), lease_s=0.5, send_s=5, burst=10**6, limit=10**7, least_copies=10**6)
 """Nothing is decided otherwise than in service; a killed message is only repeated sooner."""
 
 

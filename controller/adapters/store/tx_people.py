@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -69,13 +69,13 @@ class PeopleTx(TxBase):
         rows = schema.reach.c
         return REACH.all(self.conn, REACH.select().order_by(rows.recipient, rows.channel))
 
-    def reached(self, recipient: str, channels: Collection[str], since: datetime, now: datetime) -> list[datetime]:
+    def reached(self, recipient: str, since: datetime, now: datetime) -> list[tuple[datetime, str]]:
         tries, rows = schema.outbox_attempts.c, schema.outbox.c
         found = (
-            select(tries.finished_at, tries.started_at)
+            select(tries.finished_at, tries.started_at, rows.channel)
             .join(schema.outbox, rows.id == tries.outbox)
-            .where(tries.started_at > since - LONGEST_SEND, rows.recipient == recipient, rows.channel.in_(channels))
+            .where(tries.started_at > since - LONGEST_SEND, rows.recipient == recipient)
             .where(or_(tries.outcome.in_(ARRIVED), tries.detail.startswith("uncertain: ")))
         )
-        times = (ended or min(now, begun + LEASE) for ended, begun in self.conn.execute(found))
-        return sorted(at for at in times if at > since)
+        times = ((ended or min(now, begun + LEASE), channel) for ended, begun, channel in self.conn.execute(found))
+        return sorted((at, channel) for at, channel in times if at > since)

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field
 from controller.adapters.notify.apprise import check_url
 from controller.domain.escalation import AlertSettings, Channel, Person, Smtp
 from controller.domain.faults import Severity
+from controller.domain.outbox import Policy, most_copies
 from controller.settings import values
 from controller.settings.context import CommuneName, Context, Secret
 from controller.settings.schema import duty, watch
@@ -19,6 +20,8 @@ from controller.settings.sheet import Sheet, Steps, Strict
 from controller.settings.suggest import did_you_mean, shown
 from controller.settings.values import Flag, Id, Line, MailAddress, Many, Phone, Port, WebAddress
 from controller.settings.yaml_source import Map
+
+MOST_COPIES = most_copies(Policy())
 
 Wait = Annotated[timedelta, BeforeValidator(values.duration("0s", "24h"))]
 
@@ -128,6 +131,12 @@ def _check_id(sheet: Sheet, steps: Steps, block: Map, people: dict[str, Person |
 def _person(sheet: Sheet, steps: Steps, block: Map, context: Context) -> Person | None:
     channels = _channels(sheet, steps, block, "channels", context)
     also = _channels(sheet, steps, block, "also", context)
+    if len(also) > MOST_COPIES:
+        limit = Policy().limit
+        message = (
+            f"{len(also)} copies of each message: at most {MOST_COPIES}, as nobody gets more than {limit} in 10 min"
+        )
+        sheet.problem((*steps, "also", MOST_COPIES), message)
     given = sheet.read(PersonIn, steps, context)
     if given is None:
         return None
