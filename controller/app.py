@@ -185,7 +185,9 @@ def build(
     links = Links(key.secret(LINKS))
     channel = Channel("webhook", loopback.url, loopback.secret) if loopback else None
     also = (canary.receiver(channel),) if channel else ()
-    alerting = Alerting(settings, store=store, clock=clock, notifiers=notifiers, changes=changes, also=also)
+    alerting = Alerting(
+        settings, store=store, clock=clock, notifiers=notifiers, changes=changes, also=also, link_of=links.of
+    )
     monitoring = Monitoring(
         settings,
         store=store,
@@ -197,7 +199,16 @@ def build(
         on_outbox=alerting.wake,
     )
     photos = PhotoShelf(Path(settings.site.data) / PHOTOS_FOLDER)
-    workshop = Workshop(settings, store=store, clock=clock, changes=changes, cases=monitoring, photos=photos)
+    workshop = Workshop(
+        settings,
+        store=store,
+        clock=clock,
+        changes=changes,
+        cases=monitoring,
+        photos=photos,
+        plan_messages=links.linking(messages_for),
+        on_outbox=alerting.wake,
+    )
     alerting.on_outcome = monitoring.look_again
     airings = Airings(store=store, clock=clock, health=monitoring)
     monitoring.expect(airings.expects)

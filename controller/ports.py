@@ -618,13 +618,26 @@ class Notifier(Protocol):
     async def send(self, channel: Channel, message: Outgoing) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture as it is kept: SHA-256 in hex, media type and length of its bytes."""
+
+    sha256: str
+    kind: str
+    size: int
+
+
 class Photos(Protocol):
     """Pictures of repairs, by their SHA-256."""
 
-    async def put(self, content: bytes) -> str:
-        """Keep `content` durably; its SHA-256 in hex."""
+    async def put(self, content: bytes) -> Picture:
+        """Keep `content` durably, upright and without what the camera wrote into it (place, time, serial numbers).
+        PhotoRefused if it cannot be read."""
 
     async def get(self, sha256: str) -> bytes | None: ...
+
+    async def small(self, sha256: str) -> bytes | None:
+        """The same as a small JPEG."""
 
 
 # --- the machine, and beyond ---------------------------------------------------------------------------------

@@ -8,6 +8,9 @@ import os
 import secrets
 from pathlib import Path
 
+from controller.adapters import pictures
+from controller.ports import Picture
+
 
 class PhotoShelf:
     """ports.Photos in a folder of its own, that only its owner can read."""
@@ -15,11 +18,22 @@ class PhotoShelf:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    async def put(self, content: bytes) -> str:
-        return await asyncio.to_thread(self._put, content)
+    async def put(self, content: bytes) -> Picture:
+        return await asyncio.to_thread(self._put_bare, content)
 
     async def get(self, sha256: str) -> bytes | None:
         return await asyncio.to_thread(self._get, sha256)
+
+    async def small(self, sha256: str) -> bytes | None:
+        return await asyncio.to_thread(self._small, sha256)
+
+    def _put_bare(self, content: bytes) -> Picture:
+        made = pictures.bare(content)
+        return Picture(self._put(made.content), made.kind, len(made.content))
+
+    def _small(self, sha256: str) -> bytes | None:
+        content = self._get(sha256)
+        return None if content is None else pictures.small(content)
 
     def _put(self, content: bytes) -> str:
         name = hashlib.sha256(content).hexdigest()

@@ -197,6 +197,8 @@ class Transition(StrEnum):
     ESCALATED = "escalated"
     """Nobody has taken it: one level up."""
     OVERDUE = "overdue"
+    ASSIGNED = "assigned"
+    """A person gave its repair to somebody, who is told."""
     RECOVERED = "recovered"
 
 
@@ -216,6 +218,7 @@ _TEXTS: dict[Transition, Callable[[Incident, Facts, str, str, datetime], Message
     Transition.REMINDER: wording.reminder,
     Transition.ESCALATED: wording.escalated,
     Transition.OVERDUE: wording.overdue,
+    Transition.ASSIGNED: wording.assigned,
     Transition.RECOVERED: wording.recovered,
 }
 
@@ -279,7 +282,7 @@ def messages_for(
         return tuple(made for made in rows if made.state is OutboxState.PENDING)
     people = recipients(incident, kind, alerts, facts, now)
     rows = rows_of(people)
-    if any(made.state is OutboxState.PENDING for made in rows):
+    if kind is Transition.ASSIGNED or any(made.state is OutboxState.PENDING for made in rows):
         return tuple(rows)
     return (*rows, *_last_resort(incident, alerts, people, row, text))
 
@@ -289,10 +292,13 @@ def recipients(
 ) -> tuple[Person, ...]:
     """Who is to hear of a transition other than a recovery."""
     zone, told = facts.zone, {recipient for recipient, _ in facts.told or ()}
-    first = audience(incident, alerts, zone, now)
+    has_it = tuple(person for person in alerts.people if person.id == facts.assignee)
+    first = (*audience(incident, alerts, zone, now), *has_it)
     match kind:
         case Transition.SEVERITY:
             more = tuple(person for person in alerts.people if person.id in told)
+        case Transition.ASSIGNED:
+            return has_it
         case Transition.ESCALATED:
             return step_audience(incident, facts.step, alerts, zone, now)
         case Transition.OVERDUE | Transition.UNVERIFIED:

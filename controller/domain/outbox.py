@@ -18,7 +18,7 @@ others wait: its message may be on the way.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -111,7 +111,11 @@ def next_channel(spares: Sequence[OutboxRow]) -> tuple[OutboxRow, ...]:
     return tuple(row for row in spares if row.channel == first.channel)
 
 
-def digest_of(sendings: Sequence[Sending], language: str, page_url: str) -> Sending:
+LinkOf = Callable[[OutboxRow], str]
+"""Where the recipient of a row answers it; empty if there is no such place."""
+
+
+def digest_of(sendings: Sequence[Sending], language: str, page_url: str, link_of: LinkOf) -> Sending:
     """All of `sendings` (one person, one channel) in one message, carried by the newest row."""
     ordered = sorted(sendings, key=lambda sending: sending.row.id)
     if len(ordered) == 1:
@@ -120,7 +124,7 @@ def digest_of(sendings: Sequence[Sending], language: str, page_url: str) -> Send
     others = [sending.row for sending in ordered[:-1]]
     merged = (*others, *(row for sending in ordered for row in sending.merged))
     spares = tuple(row for sending in ordered for row in sending.spares)
-    told = [(sending.row.incident, sending.row.subject) for sending in ordered]
+    told = [(sending.row.incident, sending.row.subject, link_of(sending.row)) for sending in ordered]
     calm = all(sending.row.held for sending in ordered)
     return Sending(newest.row, wording.digest(told, language, page_url, calm=calm), merged, spares)
 

@@ -70,6 +70,10 @@ class Facts:
     """How long people have known of it; None when the caller does not know."""
     called: tuple[str, ...] = ()
     """Who was told before: name and telephone."""
+    assignee: str = ""
+    """Id of the person whose work order it is; empty for nobody."""
+    assigned_by: str = ""
+    """The name of who gave it to them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +169,14 @@ def unverified(incident: Incident, facts: Facts, language: str, page_url: str, n
     """A repair that no measurement confirmed."""
     tag = _say(language, "chưa xác nhận sửa xong", "repair not verified")
     return _calling(tag, incident, facts, language, page_url, now)
+
+
+def assigned(incident: Incident, facts: Facts, language: str, page_url: str, now: datetime) -> Message:
+    """Somebody gave its repair to the recipient."""
+    tag = _say(language, "giao cho bạn", "yours now")
+    by = facts.assigned_by
+    why = _say(language, f"{by} giao cho bạn sửa sự cố này.", f"{by} gave you the repair of this incident.")
+    return _calling(tag, incident, facts, language, page_url, now, (why,))
 
 
 def reminder(incident: Incident, facts: Facts, language: str, page_url: str, now: datetime) -> Message:
@@ -275,8 +287,9 @@ def combined(newest: Message, earlier: Sequence[str], language: str) -> Message:
     return Message(newest.subject, "\n".join(parts))
 
 
-def digest(told: Sequence[tuple[int, str]], language: str, page_url: str, *, calm: bool = False) -> Message:
-    """Many messages in one: number and subject of each incident, oldest first. `calm`: they waited for the morning."""
+def digest(told: Sequence[tuple[int, str, str]], language: str, page_url: str, *, calm: bool = False) -> Message:
+    """Many messages in one: number and subject of each incident, oldest first, and the link to answer it (may be
+    empty). `calm`: they waited for the morning."""
     count = len(told)
     title = _say(language, f"[Tổng hợp] {count} tin báo sự cố", f"[Digest] {count} incident messages")
     why = _say(
@@ -291,11 +304,17 @@ def digest(told: Sequence[tuple[int, str]], language: str, page_url: str, *, cal
     lines = [
         why,
         "",
-        *(f"- {_say(language, 'số', 'no.')} {number}: {text}" for number, text in told),
+        *(line for each in told for line in _entry(*each, language)),
         "",
         f"{more} {page_url}".rstrip(),
     ]
     return Message(title, "\n".join(lines))
+
+
+def _entry(number: int, text: str, link: str, language: str) -> list[str]:
+    """One incident of a digest; its link on a line of its own, so that a phone makes it one that can be tapped."""
+    line = f"- {_say(language, 'số', 'no.')} {number}: {text}"
+    return [line, f"  {link}"] if link else [line]
 
 
 def trial(name: str, site: str, zone: ZoneInfo, language: str, now: datetime) -> Message:

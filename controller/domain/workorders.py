@@ -193,7 +193,7 @@ class PhotoRefused(ValueError):
 
 def photo_type(content: bytes) -> str:
     """What kind of picture `content` is, by its own bytes whatever its name says. PhotoRefused if it is none, or
-    too large. Nothing is decoded: it is kept and given back as it came, as the type that is found here."""
+    too large. Nothing is decoded here."""
     if len(content) > MAX_PHOTO_BYTES:
         most = MAX_PHOTO_BYTES // 1024 // 1024
         raise PhotoRefused("size", f"the picture has {len(content) / 1e6:.1f} MB; at most {most} MB")

@@ -67,8 +67,10 @@ class Alerting:
         policy: Policy | None = None,
         on_outcome: Callable[[], None] = lambda: None,
         also: tuple[Person, ...] = (),
+        link_of: Callable[[OutboxRow, str], str] = lambda row, page_url: "",
     ) -> None:
-        """`also`: recipients that are nobody of alerts.yaml (the canary's)."""
+        """`also`: recipients that are nobody of alerts.yaml (the canary's). `link_of`: where a message of that page is
+        answered."""
         self.on_outcome = on_outcome
         self._settings = settings
         self._store = store
@@ -77,6 +79,7 @@ class Alerting:
         self._changes = changes
         self._policy = policy or Policy()
         self._also = also
+        self._link_of = link_of
         self._time = _SteadyTime(clock)
         self._lanes: dict[str, _Lane] = {}
         self._woken = asyncio.Event()
@@ -124,7 +127,7 @@ class Alerting:
 
     def _pick(self, lane: _Lane, now: datetime) -> _Pick:
         """Everything the decision needs, as it is now: it is taken in the store's thread."""
-        return _Pick(self._settings, self._also, self._policy, lane.channel, now, lane.failures)
+        return _Pick(self._settings, self._also, self._policy, lane.channel, now, lane.failures, self._link_of)
 
     async def _wait(self, lane: _Lane, length: timedelta | None) -> None:
         """Until woken, or for `length` at most."""
@@ -273,6 +276,7 @@ class _Pick:
     channel: str
     now: datetime
     failures: int
+    link_of: Callable[[OutboxRow, str], str]
 
     def run(self, tx: Tx) -> _Errand | datetime | None:
         """The message that was claimed; else the time to look again, None if only after new rows."""
@@ -335,7 +339,8 @@ class _Pick:
             if not chosen.row.held:
                 return chosen
             waiting = [sending for sending in waiting if sending.row.held]
-        return digest_of(waiting, person.language, self.settings.alerts.page_url)
+        page_url = self.settings.alerts.page_url
+        return digest_of(waiting, person.language, page_url, lambda row: self.link_of(row, page_url))
 
     def _claim(self, tx: Tx, person: Person, channel: Channel, sending: Sending) -> _Errand | datetime:
         row = sending.row

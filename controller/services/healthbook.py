@@ -36,6 +36,9 @@ SOON = timedelta(minutes=40)
 """How far ahead a broadcast can make silence urgent."""
 AHEAD = timedelta(hours=24)
 """How far ahead a message says what it threatens."""
+_GUESSED = frozenset({OPENED, Step.RELAPSED})
+_GIVES = _GUESSED | {Step.ASSIGNED, Step.ACCEPTED, Step.BEGUN, Step.REPAIRED}
+"""Steps that say whose an order is; those that Loa takes by itself."""
 NOT_COMING = frozenset({DeliveryState.CANCELLED, DeliveryState.SKIPPED, DeliveryState.COMPLETED, DeliveryState.FAILED})
 
 
@@ -139,8 +142,30 @@ def _record(
     name = numbered(_kind(change.tell, earlier), earlier)
     tx.put_incident_event(IncidentEvent(incident.id, now, name, change.reason))
     facts = replace(_facts(tx, ledger, incident, settings), step=case.climb.step, waited=_waited(events, now))
-    written = [tx.enqueue(row) for row in plan_messages(incident, name, settings.alerts, facts, now)]
-    return any(written)
+    return _enqueue(tx, plan_messages(incident, name, settings.alerts, facts, now))
+
+
+def _enqueue(tx: Tx, rows: Iterable[OutboxRow]) -> bool:
+    """Whether any of them was new."""
+    new = [tx.enqueue(row) for row in rows]
+    return any(new)
+
+
+def tell_assignee(
+    tx: Tx, incident: Incident, before: str, by: str, settings: Settings, plan_messages: PlanMessages, now: datetime
+) -> bool:
+    """Write that `by` (an id or a name) gave the work order to the one whose it is now, and the message to them: not if
+    it was theirs `before`, nor if nobody knows of the incident yet, since its first message goes to them too. Whether
+    a message was written."""
+    assignee = _given_to(tx, incident)
+    name = numbered(Transition.ASSIGNED, [event.transition for event in tx.incident_events(incident.id)])
+    tx.put_incident_event(IncidentEvent(incident.id, now, name, assignee, by))
+    climb = tx.climbs([incident.id]).get(incident.id)
+    if climb is None or not climb.told or assignee in (before, by):
+        return False
+    who = next((person.name for person in settings.alerts.people if person.id == by), by)
+    facts = replace(_facts(tx, TxLedger(tx, now, settings.alerts.escalation), incident, settings), assigned_by=who)
+    return _enqueue(tx, plan_messages(incident, name, settings.alerts, facts, now))
 
 
 def _waited(events: Iterable[IncidentEvent], now: datetime) -> timedelta | None:
@@ -228,7 +253,18 @@ def _facts(tx: Tx, ledger: TxLedger, incident: Incident, settings: Settings) -> 
         children=tuple(names),
         told=told_of(tx.outbox(incident.id)),
         metrics=settings.metrics,
+        assignee=_given_to(tx, incident),
     )
+
+
+def _given_to(tx: Tx, incident: Incident) -> str:
+    """Whose its repair is by the word of a person; empty if nobody said so: the one it begins with is only a guess."""
+    order = tx.work_order(incident.id)
+    if order is None or order.state in ENDED:
+        return ""
+    events = tx.work_order_events_of([incident.id])[incident.id]
+    last = next((event.step for event in reversed(events) if event.step in _GIVES), OPENED)
+    return "" if last in _GUESSED else order.assignee
 
 
 def _hamlet(settings: Settings, hamlet: str) -> str:

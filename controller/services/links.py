@@ -104,6 +104,13 @@ class Links:
 
         return planned
 
+    def of(self, row: OutboxRow, page_url: str) -> str:
+        """The link of a message, the same as in its body; empty without a `page_url`, and for one that wants nothing
+        done."""
+        if not page_url or row.transition.startswith(Transition.RECOVERED):
+            return ""
+        return f"{page_url.rstrip('/')}{PATH}{self.token(Ticket(row.incident, row.transition, row.recipient))}"
+
     def _linked(self, row: OutboxRow, link: str) -> OutboxRow:
         token = self.token(Ticket(row.incident, row.transition, row.recipient))
         return replace(row, body=row.body.replace(link, link.replace(_MARK, token)))

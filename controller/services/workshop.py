@@ -11,12 +11,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from controller.domain import workorders
+from controller.domain.escalation import messages_for
 from controller.domain.incidents import Incident, IncidentEvent
 from controller.domain.site import Settings
 from controller.domain.workorders import MAX_NOTE, Step, WorkPhoto
 from controller.ports import AuditRow, Clock, Photos, Store, Tx
 from controller.services.changes import Changes
-from controller.services.healthbook import keep_work, work_order_of
+from controller.services.healthbook import PlanMessages, keep_work, tell_assignee, work_order_of
 
 Also = Callable[[Tx], None]
 
@@ -39,14 +40,26 @@ class Workshop:
     """What people do with work orders."""
 
     def __init__(
-        self, settings: Settings, *, store: Store, clock: Clock, changes: Changes, cases: Cases, photos: Photos
+        self,
+        settings: Settings,
+        *,
+        store: Store,
+        clock: Clock,
+        changes: Changes,
+        cases: Cases,
+        photos: Photos,
+        plan_messages: PlanMessages = messages_for,
+        on_outbox: Callable[[], None] = lambda: None,
     ) -> None:
+        """`on_outbox` is called after messages were committed."""
         self._settings = settings
         self._store = store
         self._clock = clock
         self._changes = changes
         self._cases = cases
         self._photos = photos
+        self._plan_messages = plan_messages
+        self._on_outbox = on_outbox
 
     def reload(self, settings: Settings) -> None:
         self._settings = settings
@@ -61,10 +74,11 @@ class Workshop:
         """
         if len(note) > MAX_NOTE:
             raise ValueError(f"a note has at most {MAX_NOTE} characters")
-        pictures = [(workorders.photo_type(each), each) for each in photos]
-        workorders.check_photos(0, len(pictures))
-        now = self._clock.now()
-        kept = [WorkPhoto(id, now, by, await self._photos.put(each), kind, len(each)) for kind, each in pictures]
+        for each in photos:
+            workorders.photo_type(each)
+        workorders.check_photos(0, len(photos))
+        now, pictures = self._clock.now(), [await self._photos.put(each) for each in photos]
+        kept = [WorkPhoto(id, now, by, each.sha256, each.kind, each.size) for each in pictures]
 
         def also(tx: Tx) -> None:
             if once and not tx.use_once(once, now):
@@ -103,21 +117,22 @@ class Workshop:
         self._changes.notify("incidents")
 
     async def assign(self, id: int, person: str, by: str) -> None:
-        """Give the work order of open incident `id` to `person` of alerts.yaml. KeyError: no such open
-        incident. ValueError: nobody is called so."""
+        """Give the work order of open incident `id` to `person` of alerts.yaml, who is told unless it was theirs.
+        KeyError: no such open incident. ValueError: nobody is called so."""
         settings, now = self._settings, self._clock.now()
         self._check_person(person)
 
-        def write(tx: Tx) -> None:
+        def write(tx: Tx) -> bool:
             incident = tx.incident(id)
             if incident is None or incident.closed_at is not None:
                 raise KeyError(f"there is no open incident {id}")
-            order = workorders.assigned(work_order_of(tx, incident, settings, now), person, now)
-            keep_work(tx, order, Step.ASSIGNED.value, now, by)
-            tx.put_incident_event(IncidentEvent(id, now, "assigned", person, by))
+            before = work_order_of(tx, incident, settings, now)
+            keep_work(tx, workorders.assigned(before, person, now), Step.ASSIGNED.value, now, by)
             tx.audit(AuditRow(now, by, "assigned", f"incident {id} to {person}"))
+            return tell_assignee(tx, incident, before.assignee, by, settings, self._plan_messages, now)
 
-        await self._store.transact(write)
+        if await self._store.transact(write):
+            self._on_outbox()
         self._changes.notify("incidents")
 
     def _check_person(self, person: str) -> None:
@@ -127,9 +142,11 @@ class Workshop:
             hint = f" (did you mean {likely[0]}?)" if likely else f"; there are {', '.join(known) or 'none'}"
             raise ValueError(f"nobody in alerts.yaml is called '{person}'{hint}")
 
-    async def photo(self, id: int, sha256: str) -> tuple[str, bytes] | None:
-        """Media type and bytes of a picture of incident `id`; None if it has none such."""
+    async def photo(self, id: int, sha256: str, *, small: bool = False) -> tuple[str, bytes] | None:
+        """Media type and bytes of a picture of incident `id`, or of a `small` one; None if it has none such."""
         held = await self._store.read(lambda tx: tx.work_photos(id))
         found = next((each for each in held if each.sha256 == sha256), None)
-        content = await self._photos.get(sha256) if found else None
-        return (found.kind, content) if found and content is not None else None
+        if found is None:
+            return None
+        content = await (self._photos.small(sha256) if small else self._photos.get(sha256))
+        return None if content is None else ("image/jpeg" if small else found.kind, content)

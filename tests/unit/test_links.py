@@ -116,6 +116,7 @@ def test_every_message_that_calls_has_a_link_of_its_own() -> None:
     for person, link in links.items():
         assert link.startswith("https://loa.example/o/")
         assert LINKS.read(link.rpartition("/")[2]) == Ticket(12, "opened", person)
+        assert LINKS.of(next(row for row in rows if row.recipient == person), alerts.page_url) == link
     assert len(set(links.values())) == 2
     plain = plan(INCIDENT, "opened", replace(alerts, page_url=""), Facts("Quan Sơn", HANOI), NOW)
     assert all("loa ack 12" in row.body and "/o/" not in row.body for row in plain)

@@ -263,7 +263,9 @@ def test_one_message_for_several_keeps_the_newest_first_and_the_old_texts() -> N
 
 
 def test_a_digest_names_every_incident() -> None:
-    told = wording.digest([(4, "[Nguy cấp] A: hỏng"), (5, "[Đã phục hồi] B: hỏng")], "vi", "http://loa.example")
+    link = "http://loa.example/o/abc"
+    entries = [(4, "[Nguy cấp] A: hỏng", link), (5, "[Đã phục hồi] B: hỏng", "")]
+    told = wording.digest(entries, "vi", "http://loa.example")
     assert told.subject == "[Tổng hợp] 2 tin báo sự cố"
-    assert "- số 4: [Nguy cấp] A: hỏng\n- số 5: [Đã phục hồi] B: hỏng" in told.body
+    assert f"- số 4: [Nguy cấp] A: hỏng\n  {link}\n- số 5: [Đã phục hồi] B: hỏng" in told.body
     assert "http://loa.example" in told.body

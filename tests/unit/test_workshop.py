@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from controller.adapters.photos import PhotoShelf
-from controller.domain.escalation import AlertSettings
+from controller.domain.escalation import AlertSettings, Channel, Person
 from controller.domain.faults import Severity
 from controller.domain.incidents import IncidentState
 from controller.domain.workorders import OrderState, PhotoRefused, Step, WorkOrder
@@ -15,8 +15,9 @@ from controller.ports import StoreError
 from controller.services.changes import Changes
 from controller.services.workshop import AlreadyDone, Workshop
 from tests.health_support import IN_TIME, LAN, Ward, district
+from tests.pictures import picture
 
-JPEG = b"\xff\xd8\xff\xe0" + bytes(50)
+JPEG = picture()
 SHORT, MENDED = {"line_z_ohm": 2.0}, {"line_z_ohm": 8.0}
 
 
@@ -110,6 +111,46 @@ async def test_what_is_given_to_somebody_else_waits_to_be_accepted_again(tmp_pat
         assert ((await order(ward, id)).assignee, (await order(ward, id)).state) == ("lan", OrderState.OPEN)
         with pytest.raises(KeyError):
             await desk.assign(404, "lan", "head")
+
+
+def shared(*people: str) -> Ward:
+    """A ward in which only Lan is responsible; the others can be given something."""
+    more = tuple(Person(id, id.title(), "vi", (Channel("smtp", f"{id}@x"),), technician=False) for id in people)
+    return Ward(district(alerts=AlertSettings(people=(LAN, *more))))
+
+
+async def heard(ward: Ward) -> list[tuple[str, str]]:
+    return [(row.recipient, row.transition) for row in await ward.messages()]
+
+
+async def test_who_is_given_a_repair_is_told_of_it_and_of_its_end(tmp_path: Path) -> None:
+    async with shared("sua") as ward:
+        id, desk = await broken_line(ward), workshop(ward, tmp_path)
+        await desk.assign(id, "sua", "Hương")
+        await desk.assign(id, "sua", "Hương")
+        assert await heard(ward) == [("lan", "opened"), ("sua", "assigned")]
+        told = (await ward.messages())[-1]
+        assert told.subject.startswith("[Giao cho bạn] ")
+        assert told.body.startswith("Hương giao cho bạn sửa sự cố này.\n")
+        await desk.act(id, Step.REPAIRED, "sua")
+        await ward["c1-1"].beat(**MENDED)
+        await ward["c1-1"].selftest("passed", line_z_ohm=8.0)
+        await ward.pass_time(120)
+        assert sorted((await heard(ward))[2:]) == [("lan", "recovered"), ("sua", "recovered")]
+
+
+async def test_who_has_a_repair_is_reminded_of_it_and_who_takes_it_themselves_is_not_told(tmp_path: Path) -> None:
+    async with shared("sua", "minh") as ward:
+        id, desk = await broken_line(ward), workshop(ward, tmp_path)
+        await desk.assign(id, "minh", "minh")
+        await desk.assign(id, "sua", "minh")
+        await ward.pass_time(900)
+        assert await heard(ward) == [
+            ("lan", "opened"),
+            ("sua", "assigned-2"),
+            ("lan", "reminder"),
+            ("sua", "reminder"),
+        ]
 
 
 async def test_a_form_that_is_sent_twice_does_nothing_twice(tmp_path: Path) -> None:
