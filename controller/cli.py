@@ -8,47 +8,107 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from typer import rich_utils
 
-from controller.commands import (
-    air,
-    alerts,
-    base,
-    changes,
-    commission,
-    demo,
-    emergency,
-    enroll,
-    ledger,
-    listen,
-    plan,
-    report,
-    run,
-    simulate,
-    state,
-    work,
-)
-from controller.commands.imports import command as imports
-from controller.commands.words import language, t
+from controller.commands import base
+from controller.commands.listing import Commands, Entry, Listing
+from controller.commands.words import t
 
 EPILOG = t(
     "Exit status: 0 fine, 1 problems or failure, 2 wrong usage, 3 no controller is running. "
     "Language: LOA_LANG, LC_ALL or LANG (vi, en)."
 )
 
-if language() == "vi":
-    _typer_words = ("OPTIONS_PANEL_TITLE", "ARGUMENTS_PANEL_TITLE", "COMMANDS_PANEL_TITLE", "ERRORS_PANEL_TITLE")
-    for _name in (*_typer_words, "DEFAULT_STRING", "REQUIRED_LONG_STRING", "RICH_HELP"):
-        setattr(rich_utils, _name, t(getattr(rich_utils, _name)))
+SEE, AIR, FIX, RUN = t("Plan and check"), t("On air"), t("State and repair"), t("Running it")
 
-app = typer.Typer(
+ENTRIES = (
+    Entry("check", "plan:check", t("Validate everything, listen to all audio, print all problems."), "loa check", SEE),
+    Entry(
+        "plan",
+        "plan:plan",
+        t("What will sound where and when."),
+        "loa plan --from 2026-11-25 --days 2 --node na-meo-01",
+        SEE,
+    ),
+    Entry(
+        "import",
+        "imports.command:import_",
+        t("Take announcements over from a spreadsheet or a calendar, after showing what that changes."),
+        "loa import lich-phat.csv",
+        SEE,
+    ),
+    Entry("changes", "changes:changes", t("What edits changed of the plan, when and by whom."), "loa changes", SEE),
+    Entry("say", "air:say", t("Speak a text now."), 'loa say "Kính mời bà con đi tiêm chủng" --to na-meo', AIR),
+    Entry("play", "air:play", t("Play an audio file now."), "loa play config/audio/thong-bao.wav --to all", AIR),
+    Entry("stop", "air:stop", t("Silence what sounds now."), "loa stop --to na-meo", AIR),
+    Entry("volume", "air:volume", t("Turn what sounds now up or down."), "loa volume 60 --to na-meo", AIR),
+    Entry(
+        "emergency",
+        "emergency:emergency_app",
+        t("Over everything, at once: start (may be left out), update, end, list; each with --json."),
+        "loa emergency lu-quet --to na-meo --drill",
+        AIR,
+    ),
+    Entry("log", "ledger:log", t("What was really heard on one day."), "loa log --date 2026-11-24 --nodes", AIR),
+    Entry(
+        "why",
+        "ledger:why",
+        t("The whole story of one airing: why it did or did not play."),
+        "loa why ban-tin-sang@2026-11-24T05:30 na-meo-01",
+        AIR,
+    ),
+    Entry("status", "state:status", t("The whole on one screen."), "loa status", FIX),
+    Entry("nodes", "state:nodes", t("Every node: alive, playing, its faults."), "loa nodes --json", FIX),
+    Entry("incidents", "state:incidents", t("What is broken and what to do about it."), "loa incidents --all", FIX),
+    Entry("orders", "work:orders", t("Who repairs what, by when; what is overdue."), "loa orders --overdue", FIX),
+    Entry("assign", "work:assign", t("Give a work order to somebody."), "loa assign 12 lo-van-hung", FIX),
+    Entry("ack", "work:ack", t("Take an incident: reminders stop."), "loa ack 12", FIX),
+    Entry("begin", "work:begin", t("Say that you are on the way or repairing."), "loa begin 12", FIX),
+    Entry(
+        "repaired",
+        "work:repaired",
+        t("Say that it is mended."),
+        'loa repaired 12 --note "thay cầu chì" --photo cau-chi.jpg',
+        FIX,
+    ),
+    Entry("note", "work:note", t("Add a note or a picture to an incident."), 'loa note 12 "cần thang 6 m"', FIX),
+    Entry(
+        "commission",
+        "commission:commission",
+        t("Take what a node measures now as its baseline, after showing it."),
+        'loa commission na-meo-01 --by "Lò Văn Hùng"',
+        FIX,
+    ),
+    Entry(
+        "report",
+        "report:report",
+        t("The figures of a month: availability, repairs, air missed."),
+        "loa report --month 2026-11 --format csv",
+        FIX,
+    ),
+    Entry("selftest", "state:selftest", t("Let a node test its own parts."), "loa selftest na-meo-01", FIX),
+    Entry(
+        "alerts",
+        "alerts:alerts_app",
+        t("Who is told of faults: test, who, check, silence, silences, end."),
+        "loa alerts who na-meo-01",
+        FIX,
+    ),
+    Entry("run", "run:run", t("The service."), "loa run", RUN),
+    Entry("enroll", "enroll:enroll", t("Give a node its credentials."), "loa enroll na-meo-01", RUN),
+    Entry("listen", "listen:listen", t("Decoded, verified messages as they pass."), "loa listen 'up/na-meo-01/#'", RUN),
+    Entry("simulate", "simulate:simulate", t("Nodes in software, against any broker."), "loa simulate --nodes 60", RUN),
+    Entry("inject", "simulate:inject", t("Break a part of a simulated node."), "loa inject na-meo-01 amplifier", RUN),
+    Entry("mend", "simulate:mend", t("Mend a part of a simulated node."), "loa mend na-meo-01 amplifier", RUN),
+    Entry("demo", "demo:demo", t("A whole network on this machine."), "loa demo --for 60s", RUN),
+    Entry("keys", "enroll:keys_app", t("The keys that sign what nodes obey."), "loa keys new", RUN),
+)
+
+app = Commands(
+    cls=Listing.of(ENTRIES),
     name="loa",
     help=t("Loa: announcements on time on every loudspeaker, and every fault told within seconds."),
     epilog=EPILOG,
     no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -62,101 +122,6 @@ GlobalConfig = Annotated[
 def _globals(config: GlobalConfig = None) -> None:
     if config is not None:
         os.environ["LOA_CONFIG"] = str(config)  # where every command's own --config looks
-
-
-def _add(name: str, command: object, text: str, example: str, panel: str) -> None:
-    epilog = f"{t('Example')}: [bold]{example}[/bold]"
-    app.command(name, help=text, epilog=epilog, rich_help_panel=panel)(command)  # type: ignore[type-var]
-
-
-SEE, AIR, FIX, RUN = t("Plan and check"), t("On air"), t("State and repair"), t("Running it")
-
-_add("check", plan.check, t("Validate everything, listen to all audio, print all problems."), "loa check", SEE)
-_add(
-    "plan",
-    plan.plan,
-    t("What will sound where and when."),
-    "loa plan --from 2026-11-25 --days 2 --node na-meo-01",
-    SEE,
-)
-_add(
-    "import",
-    imports.import_,
-    t("Take announcements over from a spreadsheet or a calendar, after showing what that changes."),
-    "loa import lich-phat.csv",
-    SEE,
-)
-_add("changes", changes.changes, t("What edits changed of the plan, when and by whom."), "loa changes", SEE)
-_add("say", air.say, t("Speak a text now."), 'loa say "Kính mời bà con đi tiêm chủng" --to na-meo', AIR)
-_add("play", air.play, t("Play an audio file now."), "loa play config/audio/thong-bao.wav --to all", AIR)
-_add("stop", air.stop, t("Silence what sounds now."), "loa stop --to na-meo", AIR)
-_add("volume", air.volume, t("Turn what sounds now up or down."), "loa volume 60 --to na-meo", AIR)
-app.add_typer(
-    emergency.emergency_app,
-    name="emergency",
-    help=t("Over everything, at once: start (may be left out), update, end, list; each with --json."),
-    epilog=f"{t('Example')}: [bold]loa emergency lu-quet --to na-meo --drill[/bold]",
-    rich_help_panel=AIR,
-)
-_add("log", ledger.log, t("What was really heard on one day."), "loa log --date 2026-11-24 --nodes", AIR)
-_add(
-    "why",
-    ledger.why,
-    t("The whole story of one airing: why it did or did not play."),
-    "loa why ban-tin-sang@2026-11-24T05:30 na-meo-01",
-    AIR,
-)
-_add("status", state.status, t("The whole on one screen."), "loa status", FIX)
-_add("nodes", state.nodes, t("Every node: alive, playing, its faults."), "loa nodes --json", FIX)
-_add("incidents", state.incidents, t("What is broken and what to do about it."), "loa incidents --all", FIX)
-_add("orders", work.orders, t("Who repairs what, by when; what is overdue."), "loa orders --overdue", FIX)
-_add("assign", work.assign, t("Give a work order to somebody."), "loa assign 12 lo-van-hung", FIX)
-_add("ack", work.ack, t("Take an incident: reminders stop."), "loa ack 12", FIX)
-_add("begin", work.begin, t("Say that you are on the way or repairing."), "loa begin 12", FIX)
-_add(
-    "repaired",
-    work.repaired,
-    t("Say that it is mended."),
-    'loa repaired 12 --note "thay cầu chì" --photo cau-chi.jpg',
-    FIX,
-)
-_add("note", work.note, t("Add a note or a picture to an incident."), 'loa note 12 "cần thang 6 m"', FIX)
-_add(
-    "commission",
-    commission.commission,
-    t("Take what a node measures now as its baseline, after showing it."),
-    'loa commission na-meo-01 --by "Lò Văn Hùng"',
-    FIX,
-)
-_add(
-    "report",
-    report.report,
-    t("The figures of a month: availability, repairs, air missed."),
-    "loa report --month 2026-11 --format csv",
-    FIX,
-)
-_add("selftest", state.selftest, t("Let a node test its own parts."), "loa selftest na-meo-01", FIX)
-app.add_typer(
-    alerts.alerts_app,
-    name="alerts",
-    help=t("Who is told of faults: test, who, check, silence, silences, end."),
-    epilog=f"{t('Example')}: [bold]loa alerts who na-meo-01[/bold]",
-    rich_help_panel=FIX,
-)
-_add("run", run.run, t("The service."), "loa run", RUN)
-_add("enroll", enroll.enroll, t("Give a node its credentials."), "loa enroll na-meo-01", RUN)
-_add("listen", listen.listen, t("Decoded, verified messages as they pass."), "loa listen 'up/na-meo-01/#'", RUN)
-_add("simulate", simulate.simulate, t("Nodes in software, against any broker."), "loa simulate --nodes 60", RUN)
-_add("inject", simulate.inject, t("Break a part of a simulated node."), "loa inject na-meo-01 amplifier", RUN)
-_add("mend", simulate.mend, t("Mend a part of a simulated node."), "loa mend na-meo-01 amplifier", RUN)
-_add("demo", demo.demo, t("A whole network on this machine."), "loa demo --for 60s", RUN)
-app.add_typer(
-    enroll.keys_app,
-    name="keys",
-    help=t("The keys that sign what nodes obey."),
-    epilog=f"{t('Example')}: [bold]loa keys new[/bold]",
-    rich_help_panel=RUN,
-)
 
 
 def main() -> None:

@@ -23,12 +23,13 @@ from controller.adapters.beacon import HttpBeacon
 from controller.adapters.broker import CONTROLLER, READERS, Broker
 from controller.adapters.clock import SystemClock, uptime
 from controller.adapters.credentials import hash_password, random_password
+from controller.adapters.datafolder import DataFolder, of_instance
 from controller.adapters.host import Host
+from controller.adapters.lock import Lock
 from controller.adapters.mqtt import MqttBus, Will
 from controller.adapters.notify.apprise import AppriseNotifier
 from controller.adapters.notify.smtp import SmtpNotifier
 from controller.adapters.notify.webhook import WebhookNotifier
-from controller.adapters.process import Lock
 from controller.adapters.store.sql import SqlStore
 from controller.adapters.timer import ApsTimer
 from controller.adapters.watch import edits
@@ -48,12 +49,6 @@ from controller.wire.topics import Topics
 
 log = structlog.get_logger(__name__)
 
-LOCK_FILE = "lock"
-CONTROLLER_FILE = "controller.json"
-KEYS_FOLDER = "keys"
-BROKER_FOLDER = "broker"
-AUDIO_FOLDER = "audio"
-
 
 class CannotStart(Exception):
     """The service cannot run as it is configured; the text says why and what to do."""
@@ -66,11 +61,6 @@ class Instance:
 
     name: str = ""
     http_port: int | None = None
-
-    def file(self, name: str) -> str:
-        """`name` of a file as this instance has it: lock -> lock-b, controller.json -> controller-b.json."""
-        stem, dot, ending = name.partition(".")
-        return f"{stem}-{self.name}{dot}{ending}" if self.name else name
 
     def of(self, settings: Settings) -> Settings:
         """`settings` as this instance takes them. CannotStart: not for more than one controller."""
@@ -90,13 +80,13 @@ async def serve(settings: Settings, instance: Instance = Instance()) -> None:
     """Run the controller of `settings` until SIGINT or SIGTERM. AlreadyRunning, BrokerError, KeyFault, StoreError,
     ListenError, CannotStart, SharedAccount: it could not start. From the main thread only."""
     settings = instance.of(settings)
-    data = Path(settings.site.data)
-    _make(data)
-    lock = Lock(data / instance.file(LOCK_FILE))
+    data = DataFolder(Path(settings.site.data))
+    _make(data.path)
+    lock = Lock(data.lock(instance.name))
     run = f"{instance.name or 'loa'}-{secrets.token_hex(6)}"
-    with _stored_in(data):
+    with _stored_in(data.path):
         dead = lock.claim(run)
-    (data / instance.file(CONTROLLER_FILE)).unlink(missing_ok=True)  # of one that was killed
+    data.controller(instance.name).unlink(missing_ok=True)  # of one that was killed
     try:
         async with AsyncExitStack() as stack:
             await _serve(settings, instance, run, dead, stack)
@@ -124,7 +114,7 @@ def _stored_in(data: Path) -> Iterator[None]:
 async def _serve(
     settings: Settings, instance: Instance, run: str, dead: Collection[str], stack: AsyncExitStack
 ) -> None:
-    data = Path(settings.site.data)
+    data = DataFolder(Path(settings.site.data))
     stopping, enrolled = stack.enter_context(_signals())
     # Taken before anything else starts: a second Loa is the usual reason that it is not free.
     listening = stack.enter_context(listen(settings.site.http.host, settings.site.http.port))
@@ -132,12 +122,12 @@ async def _serve(
     await store.open()
     stack.push_async_callback(store.close)
     access = await stack.enter_async_context(_broker(settings, store, data))
-    studio = Studio(data / AUDIO_FOLDER, Targets(**asdict(settings.site.studio)))
+    studio = Studio(data.audio, Targets(**asdict(settings.site.studio)))
     stack.push_async_callback(asyncio.to_thread, studio.close)
-    key = keys.load_or_create(data / KEYS_FOLDER).signing
+    key = keys.load_or_create(data.keys).signing
     me = Candidate(run, instance.name, _reachable(listening), access.mqtt.username, key.kid)
     leadership = Leadership(me, store=store, clock=SystemClock(), uptime=uptime, dead=dead)
-    post = stack.enter_context(_Post.open(data / instance.file(CONTROLLER_FILE), listening, access))
+    post = stack.enter_context(_Post.open(data.controller(instance.name), listening, access))
     controller = _Controller(settings, instance, store, access.mqtt, studio, key, leadership, listening, post)
     parts = {"signal": stopping.wait(), "controller": controller.run(), "broker": access.keep(enrolled)}
     await _until_one_ends(parts)
@@ -216,12 +206,12 @@ class _Access:
 
 
 @asynccontextmanager
-async def _broker(settings: Settings, store: Store, data: Path) -> AsyncIterator[_Access]:
+async def _broker(settings: Settings, store: Store, data: DataFolder) -> AsyncIterator[_Access]:
     mqtt = settings.site.mqtt
     if not mqtt.managed:
         yield _Access(mqtt, store)
         return
-    broker = Broker(data / BROKER_FOLDER, root=mqtt.root, host=mqtt.host, port=mqtt.port)
+    broker = Broker(data.broker, root=mqtt.root, host=mqtt.host, port=mqtt.port)
     access = _Access(mqtt, store, broker)
     try:
         await access.start()
@@ -348,7 +338,7 @@ class _Controller:
     def _name(self) -> str:
         """What nodes and people see this controller called at the broker. One each: a will that comes late, of one
         that was stopped, must not speak for the other."""
-        return self._instance.file(self._settings.site.id)
+        return of_instance(self._settings.site.id, self._instance.name)
 
     def _bus(self, epoch: int) -> MqttBus:
         mqtt = self._mqtt

@@ -13,6 +13,7 @@ import typer
 
 from controller.commands import base
 from controller.commands.base import CONFIG, USAGE, ConfigOption, Failure, JsonOption
+from controller.commands.listing import Commands
 from controller.commands.words import t
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from controller.domain.site import Settings
     from controller.ports import Notifier
 
-alerts_app = typer.Typer(no_args_is_help=True)
+alerts_app = Commands(no_args_is_help=True)
 
 SEND_S = 60.0
 

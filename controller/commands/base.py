@@ -1,11 +1,10 @@
 """What every command shares: options, exit statuses, finding the running controller, printing.
 
-Only quick imports at the top: `loa --help` passes through here.
+Only quick imports at the top: an emergency passes through here (tests/unit/test_cli_start.py).
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import sys
@@ -13,16 +12,17 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from zoneinfo import ZoneInfo
 
 import typer
 
 from controller.commands.words import t
 
 if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
     from rich.console import Console
     from rich.table import Column, Table
 
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 
 OK, PROBLEMS, USAGE, NOT_RUNNING = 0, 1, 2, 3
 
-# as controller.runtime writes them, which is slow to import
-CONTROLLER_FILE = "controller.json"
-LOCK_FILE = "lock"
 TIMEOUT_S = 60.0
 HEALTH_S = 10.0
 
@@ -175,48 +172,73 @@ class Controller:
     @cached_property
     def zone(self) -> ZoneInfo:
         """The site's zone, as the controller has it."""
+        from zoneinfo import ZoneInfo
+
         return ZoneInfo(self.get("status")["site"]["zone"])
 
     def get(self, path: str, /, **params: Any) -> Any:
         return self._ask("GET", path, params={name: value for name, value in params.items() if value is not None})
 
     def post(self, path: str, /, **body: Any) -> Any:
-        return self._ask("POST", path, json={name: value for name, value in body.items() if value is not None})
+        order = json.dumps({name: value for name, value in body.items() if value is not None})
+        return self._ask("POST", path, content=order.encode(), kind="application/json")
 
     def upload(self, path: str, content: bytes, /, **params: Any) -> Any:
         return self._ask("POST", path, params=params, content=content)
 
     def health(self) -> Any:
         """/health: `ok`, `reasons` and more; also of a controller whose database does not answer."""
-        import httpx
-
         try:
-            with httpx.Client(timeout=HEALTH_S, trust_env=False) as client:
-                return client.get(f"{self.url}/health").json()
-        except (httpx.HTTPError, ValueError) as error:
-            silent = t("the controller at {url} does not answer: {error}", url=self.url, error=error)
-            return {"ok": False, "standby": False, "reasons": [{"code": "silent", "text": silent}], "warnings": []}
+            return self._request("GET", "/health", timeout=HEALTH_S).json()
+        except (Failure, ValueError) as error:
+            return {"ok": False, "standby": False, "reasons": [{"code": "silent", "text": str(error)}], "warnings": []}
 
-    def _ask(self, method: str, path: str, **more: Any) -> Any:
-        import httpx
+    def _ask(self, method: str, path: str, *, params: Mapping[str, Any] | None = None, **more: Any) -> Any:
+        from urllib.parse import quote, urlencode
 
-        headers = {"Authorization": f"Bearer {self.token}"}
-        try:
-            # trust_env off: a proxy for the outside world has no business between us and this machine
-            with httpx.Client(timeout=TIMEOUT_S, trust_env=False, headers=headers) as client:
-                answer = client.request(method, f"{self.url}/api/{path}", **more)
-        except httpx.HTTPError as error:
-            raise Failure(t("the controller at {url} does not answer: {error}", url=self.url, error=error)) from None
-        if answer.is_success:
+        query = f"?{urlencode(params)}" if params else ""
+        answer = self._request(method, f"/api/{quote(path, safe='/@:')}{query}", **more)
+        if 200 <= answer.status < 300:
             return answer.json()
-        raise Failure(_refusal(answer))
+        raise Failure(answer.refusal)
+
+    def _request(
+        self, method: str, target: str, *, content: bytes | None = None, kind: str = "", timeout: float = TIMEOUT_S
+    ) -> _Answer:
+        """Failure: the controller does not answer."""
+        # Of the standard library: what is nicer takes longer to import than an order takes to reach the horns. No proxy
+        # for the outside world has any business between us and this machine, and this knows of none.
+        from http.client import HTTPConnection, HTTPException
+
+        headers = {"Authorization": f"Bearer {self.token}", **({"Content-Type": kind} if kind else {})}
+        connection = HTTPConnection(self.url.removeprefix("http://"), timeout=timeout)
+        try:
+            connection.request(method, target, content, headers)
+            answer = connection.getresponse()
+            return _Answer(answer.status, answer.read())
+        except (OSError, HTTPException) as error:
+            raise Failure(t("the controller at {url} does not answer: {error}", url=self.url, error=error)) from None
+        finally:
+            connection.close()
 
 
-def _refusal(answer: Any) -> str:
-    try:
-        return str(answer.json()["error"])
-    except (ValueError, KeyError, TypeError):
-        return f"HTTP {answer.status_code}: {answer.text[:200]}"
+@dataclass(frozen=True)
+class _Answer:
+    """What came back for a request."""
+
+    status: int
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def refusal(self) -> str:
+        """Why it was refused, in the controller's words if it has any."""
+        try:
+            return str(self.json()["error"])
+        except (ValueError, KeyError, TypeError):
+            return f"HTTP {self.status}: {self.body[:200].decode(errors='replace')}"
 
 
 def data_folder(config: Path) -> Path:
@@ -240,15 +262,15 @@ def _folder_in(config: Path) -> Path | None:
 
 def running(config: Path) -> Controller | None:
     """The controller that runs on `config`, if one does."""
-    from controller.adapters.process import is_locked
+    from controller.adapters.datafolder import DataFolder
+    from controller.adapters.lock import is_locked
 
-    data = data_folder(config)
-    # one lock for each instance: lock, lock-b
-    locked = [path.name.removeprefix(LOCK_FILE) for path in data.glob(f"{LOCK_FILE}*") if is_locked(path)]
-    if not locked:
+    data = DataFolder(data_folder(config))
+    alive = [name for name in data.instances() if is_locked(data.lock(name))]
+    if not alive:
         return None
     try:
-        told = [json.loads(path.read_text()) for path in map(partial(_told_by, data), locked) if path.exists()]
+        told = [json.loads(path.read_text()) for path in map(data.controller, alive) if path.exists()]
     except PermissionError as error:
         raise Failure(t("{file} is for the user who runs the controller only", file=error.filename)) from None
     if not told:
@@ -256,11 +278,6 @@ def running(config: Path) -> Controller | None:
     # One that was stopped in its tracks believes that it leads still.
     best = max(told, key=lambda each: (each["leads"], each["since"]))
     return Controller(best["url"], best["token"], best["pid"], best.get("listen", {}))
-
-
-def _told_by(data: Path, instance: str) -> Path:
-    stem, dot, ending = CONTROLLER_FILE.partition(".")
-    return data / f"{stem}{instance}{dot}{ending}"
 
 
 def controller(config: Path) -> Controller:
@@ -303,6 +320,8 @@ def read_store(settings: Settings, question: Callable[[Reporting], Awaitable[Any
 
 def with_store(settings: Settings, work: Callable[[SqlStore], Awaitable[Any]], *, read_only: bool = False) -> Any:
     """Run `work` on the opened database of `settings`."""
+    import asyncio
+
     from controller.adapters.store.sql import SqlStore
     from controller.ports import StoreError
 

@@ -9,17 +9,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from zoneinfo import ZoneInfo
 
 import typer
-from typer.core import TyperGroup
 
 from controller.commands import base
 from controller.commands.air import VolumeOption
 from controller.commands.base import CONFIG, OK, PROBLEMS, USAGE, ConfigOption, Failure, JsonOption, ToOption
+from controller.commands.listing import CommandGroup, Commands
 from controller.commands.words import pick, t
 
 if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
     from rich.console import Group
 
 ANSWER_S = 10.0
@@ -30,7 +31,7 @@ GOOD = ("sounding", "ended")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
 
 
-class _Group(TyperGroup):
+class _Group(CommandGroup):
     """`loa emergency WHAT` is `loa emergency start WHAT`: nobody looks up a word in an emergency."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -39,7 +40,7 @@ class _Group(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-emergency_app = typer.Typer(cls=_Group, no_args_is_help=True)
+emergency_app = Commands(cls=_Group, no_args_is_help=True)
 
 WhatArgument = Annotated[
     str,

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from controller.adapters.datafolder import DataFolder
 from controller.commands import base
 from controller.commands.base import CONFIG, USAGE, ConfigOption, Failure, JsonOption
+from controller.commands.listing import Commands
 from controller.commands.words import t
 
 if TYPE_CHECKING:
@@ -23,9 +25,6 @@ if TYPE_CHECKING:
     from controller.wire.messages import Enrolment
 
 ANYWHERE = ("0.0.0.0", "::")  # noqa: S104 - refused below, not listened on
-
-KEYS_FOLDER = "keys"
-
 
 NodeArgument = Annotated[
     str | None, typer.Argument(metavar="NODE", help=t("A node of config/nodes.yaml."), show_default=False)
@@ -81,7 +80,7 @@ async def _enroll(
     from controller.wire.messages import encode
 
     with base.failing(keys.KeyFault):
-        ring = keys.load_or_create(Path(settings.site.data) / KEYS_FOLDER)
+        ring = keys.load_or_create(DataFolder(Path(settings.site.data)).keys)
     known = {row.node for row in await store.transact(lambda tx: tx.credentials())}
     if single and not force and known & set(files):
         again = t(
@@ -149,7 +148,7 @@ def _print_enrolled(written: Sequence[Path]) -> None:
 
 # --- keys ---------------------------------------------------------------------------------------------------
 
-keys_app = typer.Typer(no_args_is_help=False)
+keys_app = Commands(no_args_is_help=False)
 
 
 @keys_app.callback(invoke_without_command=True)
@@ -197,4 +196,4 @@ def keys_drop(kid: Annotated[str, typer.Argument(metavar="KID")], config: Config
 
 
 def _folder(config: Path) -> Path:
-    return Path(base.load_settings(config).site.data) / KEYS_FOLDER
+    return DataFolder(Path(base.load_settings(config).site.data)).keys

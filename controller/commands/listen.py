@@ -20,7 +20,7 @@ from controller.commands.words import t
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-    from controller.adapters.process import Lock
+    from controller.adapters.lock import Lock
     from controller.domain.site import Mqtt, Settings
     from controller.ports import Received
     from controller.wire.topics import Topics
@@ -60,7 +60,8 @@ def listen(
 
 def _access(settings: Settings, config: Path) -> tuple[Mqtt, Lock | None]:
     """How to connect; of a managed broker's reading accounts the first that nobody uses."""
-    from controller.adapters.process import AlreadyRunning, Lock
+    from controller.adapters.datafolder import DataFolder
+    from controller.adapters.lock import AlreadyRunning, Lock
 
     mqtt = settings.site.mqtt
     if not mqtt.managed:
@@ -68,7 +69,7 @@ def _access(settings: Settings, config: Path) -> tuple[Mqtt, Lock | None]:
     told = base.controller(config).listen
     for user, password in told["accounts"].items():
         with suppress(AlreadyRunning):
-            seat = Lock(Path(settings.site.data) / "broker" / f"{user}.lock")
+            seat = Lock(DataFolder(Path(settings.site.data)).broker / f"{user}.lock")
             return replace(mqtt, host=told["host"], port=told["port"], username=user, password=password), seat
     raise Failure(t("{count} people listen already", count=len(told["accounts"])), NOT_RUNNING)
 
@@ -98,6 +99,7 @@ class _Record:
 
 async def _follow(settings: Settings, access: Mqtt, topic: str, count: int, as_json: bool, kept: _Record) -> None:
     from controller.adapters.clock import SystemClock
+    from controller.adapters.datafolder import DataFolder
     from controller.adapters.keys import load_or_create
     from controller.adapters.mqtt import MqttBus
     from controller.ports import BusDown, Received
@@ -106,7 +108,7 @@ async def _follow(settings: Settings, access: Mqtt, topic: str, count: int, as_j
 
     clock = SystemClock()
     topics = Topics(access.root)
-    ring = load_or_create(Path(settings.site.data) / "keys")
+    ring = load_or_create(DataFolder(Path(settings.site.data)).keys)
     reader = _Reader(topics, load_keys(ring.public.keys), settings.site.zone)
     bus = MqttBus(access, client_id=access.username, subscribe=f"{access.root}/{topic}", clock=clock)
     await bus.start()

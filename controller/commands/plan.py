@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from broadcasts.timeline import LeftOut, Ready
     from controller.domain.site import Settings
 
-AUDIO_FOLDER = "audio"
-"""As controller.runtime names it: what is rendered here need not be rendered again there."""
-
 
 class Format(StrEnum):
     TABLE = "table"
@@ -280,8 +277,10 @@ async def _render(settings: Settings, broadcasts: Sequence[Broadcast], step: Any
     from broadcasts.studio.errors import AudioRefused
     from broadcasts.studio.library import Studio
     from broadcasts.studio.targets import Targets
+    from controller.adapters.datafolder import DataFolder
 
-    studio = Studio(Path(settings.site.data) / AUDIO_FOLDER, Targets(**asdict(settings.site.studio)))
+    # the controller's own: what is rendered here need not be rendered again there
+    studio = Studio(DataFolder(Path(settings.site.data)).audio, Targets(**asdict(settings.site.studio)))
 
     async def one(broadcast: Broadcast) -> Any:
         try:

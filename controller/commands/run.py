@@ -35,7 +35,7 @@ def run(
     from broadcasts.studio.ffmpeg import FfmpegMissing
     from controller.adapters.broker import BrokerError
     from controller.adapters.keys import KeyFault
-    from controller.adapters.process import AlreadyRunning
+    from controller.adapters.lock import AlreadyRunning
     from controller.ports import StoreError
     from controller.runtime import CannotStart, Instance, serve
     from controller.services.leadership import SharedAccount

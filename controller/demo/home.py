@@ -16,7 +16,7 @@ import yaml
 
 from broadcasts.guards import Guard
 from controller.adapters.broker import free_port
-from controller.adapters.process import AlreadyRunning, Lock
+from controller.adapters.lock import AlreadyRunning, Lock
 
 PREFIX = "loa-demo-"
 LOCK = "lock"

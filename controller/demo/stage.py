@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from controller.adapters.datafolder import DataFolder
 from controller.commands import enroll, simulate
 from controller.commands.words import t
 from controller.demo.account import Account, account, broken_promises
@@ -22,7 +23,6 @@ from controller.demo.receivers import Alert, receivers
 from controller.demo.screen import Screen
 from controller.demo.story import Story, plot
 from controller.domain.site import Settings
-from controller.runtime import CONTROLLER_FILE
 from controller.settings import load
 
 PROMISED = ("power", "amplifier", "line-open")
@@ -92,7 +92,7 @@ class _Show:
         place = self._place
         program = [sys.executable, "-m", "controller.cli", "run", str(place.config)]
         controller = await stack.enter_async_context(child("controller", program, place.log("controller")))
-        told = await _first([found(place.data / CONTROLLER_FILE), controller.gone()])
+        told = await _first([found(DataFolder(place.data).controller()), controller.gone()])
         program = simulate.command(place.enrolments, place.nodes, control=place.control)
         nodes = await stack.enter_async_context(child("nodes", program, place.log("nodes")))
         api = Api(told)

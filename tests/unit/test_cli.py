@@ -54,7 +54,7 @@ def test_every_command_shows_an_example_that_is_a_command(command: str) -> None:
 
 
 PRINTING = sorted(set(COMMANDS) - {"run", "demo", "simulate", "alerts"}) + [
-    f"alerts {name}" for name in APP.commands["alerts"].commands
+    f"alerts {name}" for name in APP.commands["alerts"].load().commands
 ]
 
 

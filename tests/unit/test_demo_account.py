@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from controller.adapters.process import Lock
+from controller.adapters.lock import Lock
 from controller.demo.account import Account, Break, account, broken_promises
 from controller.demo.home import PREFIX, YOUNG_S, home
 from controller.settings import load
