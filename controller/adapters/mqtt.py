@@ -86,6 +86,7 @@ class MqttBus:
         self._waiting: dict[int, _Order] = {}
         self._stopping = False
         self._up = False
+        self._refused = ""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._news = asyncio.Event()
         self._told = False
@@ -258,7 +259,8 @@ class MqttBus:
     def _on_subscribe(self, client: paho.Client, _data: Any, _mid: int, reasons: list[ReasonCode], _props: Any) -> None:
         """Up only now: an answer to what is published from here on cannot come before somebody listens to it."""
         if refused := [reason for reason in reasons if reason.is_failure]:
-            self._emit(BusDown(f"{self._where}: subscription refused: {refused[0]}", self._clock.monotonic()))
+            self._refused = f"subscription refused: {refused[0]}"
+            client.disconnect()  # deaf it is of no use; the next attempt may find the broker's rules mended
             return
         self._up = True
         self._emit(BusUp(self._clock.monotonic()))
@@ -267,8 +269,9 @@ class MqttBus:
         self, _client: paho.Client, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any
     ) -> None:
         self._up = False
+        said, self._refused = self._refused or str(reason), ""
         if not self._stopping:
-            self._emit(BusDown(f"{self._where}: {reason}", self._clock.monotonic()))
+            self._emit(BusDown(f"{self._where}: {said}", self._clock.monotonic()))
 
     def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
         self._inbox.append(Received(message.topic, bytes(message.payload), message.retain, self._read_at))

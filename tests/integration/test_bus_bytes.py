@@ -13,10 +13,11 @@ from benchmarks.firehose import length
 from controller.adapters.clock import SystemClock
 from controller.adapters.mqtt import MqttBus
 from controller.domain.site import Mqtt
-from controller.ports import BusDown, BusUp, Received
+from controller.ports import BusDown, BusEvent, BusUp, Received
 
 CONNACK = b"\x20\x03\x00\x00\x00"
 SUBACK = b"\x90\x04\x00\x01\x00\x01"
+NOT_AUTHORISED = b"\x90\x04\x00\x01\x00\x87"
 EXPIRES_IN_A_MINUTE = b"\x05\x02\x00\x00\x00\x3c"
 
 
@@ -32,6 +33,8 @@ class Broker:
 
     def __init__(self, pieces: Sequence[bytes], after_hanging_up: Sequence[bytes] = ()) -> None:
         self.answers = bytearray()
+        self.subacks: list[bytes] = []
+        """What the first subscriptions are answered with; later ones are granted."""
         self.tasks: set[asyncio.Task[None] | None] = set()
         self._first, self._then = pieces, after_hanging_up
 
@@ -41,7 +44,8 @@ class Broker:
         self.tasks.add(asyncio.current_task())
         with suppress(ConnectionError):
             await reader.read(1)  # the client's CONNECT
-            for piece in (CONNACK, SUBACK, *pieces):
+            suback = self.subacks.pop(0) if self.subacks else SUBACK
+            for piece in (CONNACK, suback, *(pieces if suback is SUBACK else ())):
                 writer.write(piece)
                 await writer.drain()
                 await asyncio.sleep(0)
@@ -139,6 +143,22 @@ async def test_broken_packets_end_the_connection_and_not_the_service(broken: byt
                 if kinds.count(BusUp) == 2:
                     break
         assert kinds[:4] == [BusUp, Received, BusDown, BusUp]
+
+
+async def test_a_refused_subscription_is_told_and_tried_again_on_a_connection_of_its_own() -> None:
+    """Deaf but connected it would wait for ever: nothing but a new connection asks again."""
+    async with listening([publish(b"a", b"heard")]) as (bus, broker):
+        broker.subacks = [NOT_AUTHORISED, NOT_AUTHORISED]
+        seen: list[BusEvent] = []
+        async with asyncio.timeout(20):
+            async for batch in bus.events():
+                seen += batch
+                if any(isinstance(event, Received) for event in seen):
+                    break
+        assert [type(event) for event in seen] == [BusDown, BusDown, BusUp, Received]
+        assert all("subscription refused: Not authorized" in event.reason for event in seen[:2])  # type: ignore[union-attr]
+        assert len(broker.tasks) == 3
+        assert broker.answers.count(b"\xe0\x00") == 2, "it said goodbye to the broker each time"
 
 
 async def test_what_was_read_of_a_lost_connection_does_not_spoil_the_next() -> None:
