@@ -31,12 +31,12 @@ from benchmarks.reception import rss_mb, settings_for
 from benchmarks.report import Report
 from broadcasts.model import Broadcast, Occurrence, Say, assets_of
 from controller.adapters.store.sql import SqlStore
-from controller.app import App, build
+from controller.app import App
 from controller.ports import Clock
 from controller.wire.messages import ClockState, Heartbeat, Held, JournalEntry
 from simulators.parts import IDLE, Parts
-from tests.fakes import FakeBus, FakeClock, FakeTimer
-from tests.house import KEY, FakeLibrary
+from tests.fakes import FakeBus, FakeClock
+from tests.house import built
 
 SIZES = tuple(int(word) for word in os.environ.get("LOA_BENCH_SIZES", "100,1000,10000,100000").split(","))
 AT_ONCE = 500
@@ -117,17 +117,7 @@ def _app(size: int, store: SqlStore) -> App:
     settings = replace(settings_for(size), broadcasts={one.id: one for one in DAILY})
     clock = _Standing()
     bus = _Nowhere(clock)
-    return build(
-        settings,
-        clock=clock,
-        bus=bus,
-        store=store,
-        timer=FakeTimer(clock),
-        library=FakeLibrary(),
-        notifiers={},
-        key=KEY,
-        load=lambda: settings,
-    )
+    return built(settings, store=store, clock=clock, bus=bus)
 
 
 class _Standing(FakeClock):

@@ -33,12 +33,12 @@ from controller.adapters.clock import SystemClock
 from controller.adapters.mqtt import MqttBus
 from controller.adapters.store.sql import SqlStore
 from controller.adapters.timer import ApsTimer
-from controller.app import App, build
+from controller.app import App
 from controller.domain.site import Mqtt, Settings
 from controller.ports import BusUp, Received
 from controller.settings import load
 from controller.wire.topics import Topics
-from tests.house import KEY, FakeLibrary
+from tests.house import built
 
 PASSWORD = "benchmark"
 ROOT = Path(__file__).parent.parent
@@ -165,17 +165,7 @@ async def _app(port: int, nodes: int) -> AsyncIterator[App]:
     with tempfile.TemporaryDirectory(prefix="loa-bench-") as folder:
         store = SqlStore(f"sqlite:///{folder}/loa.db")
         await store.open()
-        app = build(
-            settings,
-            clock=SystemClock(),
-            bus=_bus(port),
-            store=store,
-            timer=ApsTimer(),
-            library=FakeLibrary(),
-            notifiers={},
-            key=KEY,
-            load=lambda: settings,
-        )
+        app = built(settings, store=store, clock=SystemClock(), bus=_bus(port), timer=ApsTimer())
         await app.start()
         work = asyncio.gather(app.monitoring.run(), app.alerting.run(), _take(app))
         await UP_AND_LISTENING.wait()

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import httpx
+
 from broadcasts.difference import Difference
 from broadcasts.model import Item, Node, Occurrence, Priority, Rendered, Zone
 from controller.adapters.credentials import hash_password
@@ -35,6 +37,7 @@ from controller.services.links import Links
 from controller.services.reporting import Reporting
 from controller.services.watching import Watching
 from controller.services.workshop import Workshop
+from controller.web.server import create
 from tests.fakes import FakeBus, FakeClock, FakeTimer
 
 HANOI = ZoneInfo("Asia/Ho_Chi_Minh")
@@ -71,6 +74,12 @@ AMP_EVIDENCE = {"src_dbfs": -18.25, "amp_vrms": 0.03, "mains_v": 221.4}
 PASSWORD = "nhà-rông"
 
 TOKEN = "a-token-of-the-test"
+
+
+def reader(app: Any, **more: Any) -> httpx.AsyncClient:
+    """A browser before the page of `app`, without a network between."""
+    transport = httpx.ASGITransport(create(app, token=TOKEN))
+    return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080", **more)
 
 
 def district() -> Settings:

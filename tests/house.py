@@ -6,13 +6,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import time
 from hashlib import sha256
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from broadcasts.model import Broadcast, FileTrack, Item, Node, Pause, Rendered, Say, Zone
 from controller.adapters.store.sql import SqlStore
+from controller.app import App, build
 from controller.domain.escalation import AlertSettings
 from controller.domain.site import Settings, Site
-from controller.ports import AudioRefused
+from controller.ports import AudioRefused, Bus, Clock, Store
 from controller.services.changes import Changes
 from controller.services.dispatch import Dispatch
 from controller.services.emergencies import Emergencies, record_answers
@@ -36,6 +38,12 @@ NEWS = Broadcast(
     place="b:3",
     allow_conflict=True,  # what tests queue beside it may be at its time
 )
+
+
+def built(settings: Settings, *, store: Store, clock: Clock, bus: Bus, **other: Any) -> App:
+    """The controller as the service wires it; audio and deadlines are fakes if nothing else is given."""
+    parts = {"timer": FakeTimer(clock), "library": FakeLibrary(), "notifiers": {}, "key": KEY, "load": lambda: settings}  # type: ignore[arg-type]
+    return build(settings, store=store, clock=clock, bus=bus, **{**parts, **other})
 
 
 def network(*broadcasts: Broadcast, digest: str = "1") -> Settings:

@@ -1,4 +1,4 @@
-"""Real servers for integration tests: a Mosquitto with the protocol's ACL, a media server with Range."""
+"""For integration tests: a Mosquitto with the protocol's ACL, a media server with Range, a district with its page."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
+
+from tests.district import District, reader
 
 CONFIG = """\
 listener {port} 127.0.0.1
@@ -202,3 +205,18 @@ def media_server() -> Iterator[MediaServer]:
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[District]:
+    """A district as its page tells of it, in a database of its own."""
+    opened = await District.opened(tmp_path)
+    yield opened
+    await opened.store.close()
+
+
+@pytest.fixture
+async def web(place: District) -> AsyncIterator[httpx.AsyncClient]:
+    """Somebody before its page."""
+    async with reader(place) as client:
+        yield client

@@ -19,7 +19,7 @@ from controller.adapters.credentials import hash_password
 from controller.adapters.mqtt import MqttBus
 from controller.adapters.notify.webhook import WebhookNotifier
 from controller.adapters.store.sql import SqlStore
-from controller.app import App, Loopback, build
+from controller.app import App, Loopback
 from controller.domain import canary
 from controller.domain.canary import Stage
 from controller.domain.escalation import AlertSettings, Channel, Person
@@ -29,8 +29,7 @@ from controller.web.api import CANARY_PATH
 from controller.web.server import listen, serve_on, url_of
 from controller.wire.topics import Topics
 from tests.district import TOKEN
-from tests.fakes import FakeTimer
-from tests.house import KEY, FakeLibrary, network
+from tests.house import built, network
 
 LAN = Person("lan", "Lan", "vi", (Channel("webhook", "http://127.0.0.1:9/lan"),))
 EVERY_S = 120.0
@@ -72,16 +71,12 @@ async def running(folder: Path, dead_man: str = "", **notifiers: Any) -> AsyncIt
     clock = Pace()
     with listen("127.0.0.1", 0) as listening:
         url = url_of(listening) + CANARY_PATH
-        app = build(
+        app = built(
             settings,
+            store=store,
             clock=clock,
             bus=MqttBus(mqtt, client_id=CONTROLLER, subscribe=Topics(mqtt.root).all_up, clock=clock),
-            store=store,
-            timer=FakeTimer(clock),  # type: ignore[arg-type]
-            library=FakeLibrary(),
             notifiers={"webhook": WebhookNotifier(SystemClock()), **notifiers},
-            key=KEY,
-            load=lambda: settings,
             beacon=HttpBeacon(),
             loopback=Loopback(url, "secret"),
         )

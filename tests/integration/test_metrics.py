@@ -7,16 +7,14 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from controller.ports import NotifyError, Outgoing
 from controller.services.gauges import Gauges, MeasuredNotifier
-from controller.web.server import create
 from tests.alerts_support import Receiver, hook
-from tests.district import TOKEN, District
+from tests.district import District, reader
 
 ROOT = Path(__file__).parents[2]
 NAMES = {
@@ -38,8 +36,7 @@ async def scraped(folder: Path) -> dict[str, list[tuple[dict[str, str], float]]]
     district.intake.counters.update({"heartbeat": 7, "stranger": 2})
     district.gauges.transactions.add(0.02)
     district.gauges.messages["smtp", "sent"] += 1
-    transport = httpx.ASGITransport(create(district, token=TOKEN))
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as web:
+    async with reader(district) as web:
         text = (await web.get("/metrics")).text
     await district.store.close()
     found: dict[str, list[tuple[dict[str, str], float]]] = {}

@@ -10,8 +10,7 @@ import httpx
 import pytest
 
 from controller.ports import StoreError
-from controller.web.server import create
-from tests.district import TOKEN, District
+from tests.district import TOKEN, District, reader
 from tests.pictures import picture
 
 ORDERS = {
@@ -43,8 +42,7 @@ async def district(tmp_path: Path) -> AsyncIterator[District]:
 
 @pytest.fixture
 async def web(district: District) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(create(district, token=TOKEN))
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
+    async with reader(district) as client:
         yield client
 
 

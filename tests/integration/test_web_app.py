@@ -10,14 +10,13 @@ from dataclasses import replace
 import httpx
 
 from controller.adapters.store.sql import SqlStore
-from controller.app import App, build
+from controller.app import App
 from controller.domain.site import Settings
-from controller.web.server import create
 from controller.wire.messages import FaultReport, Heartbeat, JournalEntry, Status, encode
 from controller.wire.topics import Topics
-from tests.district import AMPLIFIER, TOKEN
-from tests.fakes import FakeBus, FakeClock, FakeTimer, settle
-from tests.house import KEY, NEWS, FakeLibrary, network
+from tests.district import AMPLIFIER, TOKEN, reader
+from tests.fakes import FakeBus, FakeClock, settle
+from tests.house import NEWS, built, network
 
 NODE = "na-meo-01"
 TOPICS = Topics()
@@ -29,22 +28,11 @@ async def controller(settings: Settings) -> AsyncIterator[tuple[App, FakeBus, ht
     clock, store = FakeClock(), SqlStore("sqlite://")
     await store.open()
     bus = FakeBus(clock)
-    app = build(
-        settings,
-        clock=clock,
-        bus=bus,
-        store=store,
-        timer=FakeTimer(clock),
-        library=FakeLibrary(),
-        notifiers={},
-        key=KEY,
-        load=lambda: settings,
-    )
+    app = built(settings, store=store, clock=clock, bus=bus)
     await app.start()
     running = asyncio.create_task(app.run())
-    transport = httpx.ASGITransport(create(app, token=TOKEN))
     try:
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as web:
+        async with reader(app) as web:
             yield app, bus, web
     finally:
         running.cancel()

@@ -11,8 +11,7 @@ import pytest
 
 from controller.adapters import credentials
 from controller.web import media
-from controller.web.server import create
-from tests.district import PASSWORD, TOKEN, District
+from tests.district import PASSWORD, District, reader
 
 CONTENT = bytes(range(256)) * 1000
 NODE = httpx.BasicAuth("na-meo-01", PASSWORD)
@@ -28,8 +27,7 @@ async def district(tmp_path: Path) -> AsyncIterator[District]:
 
 @pytest.fixture
 async def web(district: District) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(create(district, token=TOKEN))
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080", auth=NODE) as client:
+    async with reader(district, auth=NODE) as client:
         yield client
 
 

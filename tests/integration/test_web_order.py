@@ -13,8 +13,7 @@ import pytest
 from controller.domain.escalation import AlertSettings, OutboxRow, Person
 from controller.domain.incidents import Incident
 from controller.services.links import Ticket
-from controller.web.server import create
-from tests.district import TOKEN, District, district
+from tests.district import District, district, reader
 from tests.pictures import picture
 
 HUNG = Person("hung", "Lò Văn Hùng", "vi", ())
@@ -35,8 +34,7 @@ async def quan_son(tmp_path: Path) -> AsyncIterator[District]:
 
 @pytest.fixture
 async def web(quan_son: District) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(create(quan_son, token=TOKEN))
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
+    async with reader(quan_son) as client:
         yield client
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from html.parser import HTMLParser
-from pathlib import Path
 
 import httpx
 import pytest
@@ -18,24 +16,10 @@ from controller.domain.faults import Text
 from controller.domain.liveness import Liveness
 from controller.web.i18n import WORDS, accepted, choose
 from controller.web.pages import PARTS
-from controller.web.server import STATIC, create
-from tests.district import AMPLIFIER, TOKEN, District, district
+from controller.web.server import STATIC
+from tests.district import AMPLIFIER, District, district
 
 EVIL = "<img src=x onerror=alert(1)>\"'{{7*7}}"
-
-
-@pytest.fixture
-async def place(tmp_path: Path) -> AsyncIterator[District]:
-    opened = await District.opened(tmp_path)
-    yield opened
-    await opened.store.close()
-
-
-@pytest.fixture
-async def web(place: District) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(create(place, token=TOKEN))
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
-        yield client
 
 
 class Tags(HTMLParser):

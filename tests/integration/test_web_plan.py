@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import httpx
 import msgspec
-import pytest
 
 from broadcasts.difference import Change, Difference
 from broadcasts.model import Occurrence
 from controller.domain.preflight import Finding, Lack, PreflightRow
 from controller.ports import AuditRow
 from controller.services import changelog
-from controller.web.server import create
-from tests.district import TOKEN, District
+from tests.district import District
 from tests.house import NEWS
 from tests.unit.test_difference import plan
 
 SOON = "ban-tin@2026-11-23T08:10"
-
-
-@pytest.fixture
-async def place(tmp_path: Path) -> AsyncIterator[District]:
-    opened = await District.opened(tmp_path)
-    yield opened
-    await opened.store.close()
-
-
-@pytest.fixture
-async def web(place: District) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(create(place, token=TOKEN))
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
-        yield client
 
 
 async def test_who_is_not_ready_stands_on_the_row_with_names_and_reasons(
