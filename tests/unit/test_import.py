@@ -114,6 +114,34 @@ def test_a_row_that_cannot_be_one_is_told_with_its_line(line: str, message: str)
     assert flaw.message.startswith(message)
 
 
+def test_all_that_is_wrong_with_a_row_is_told_at_once() -> None:
+    text = "title,text,to,date,time,volume\n,,,25 tháng 11; 31/11/2026,sáng;25:00,to\nTin,Mời.,,2026-11-25,7:00,\n"
+    assert [(flaw.line, flaw.message.split(";")[0]) for flaw in rows(text).flaws] == [
+        (2, "no title"),
+        (2, "no place in 'to'"),
+        (2, "'sáng' is not a time of day"),
+        (2, "there is no 25:00"),
+        (2, "'25 tháng 11' is not a date"),
+        (2, "there is no 31/11/2026"),
+        (2, "'to' is not a whole number"),
+        (2, "give either 'text' or 'file'"),
+        (3, "no place in 'to'"),
+    ]
+
+
+def test_all_that_is_wrong_with_an_event_is_told_at_once() -> None:
+    body = "DTSTART;VALUE=DATE:20261125\r\nRECURRENCE-ID:20261124T053000"
+    text = f"BEGIN:VCALENDAR\r\nVERSION:2.0\r\nBEGIN:VEVENT\r\nUID:1\r\n{body}\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+    found = calendar.read(text.encode(), NAMES, [], HANOI, NOW)
+    assert [flaw.message.split(";")[0] for flaw in found.flaws] == [
+        "lasts all day: no time to air at",
+        "no title",
+        "one instance of a series was changed by itself",
+        "no place in LOCATION",
+        "no text to speak in DESCRIPTION",
+    ]
+
+
 def test_a_file_without_the_columns_or_in_another_encoding_is_refused_whole() -> None:
     with pytest.raises(Unreadable, match="no column title, time"):
         rows("a,b\n1,2\n")

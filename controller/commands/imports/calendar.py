@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from controller.commands.imports.entries import Entry, Flaw, Found, Unreadable, targets
+from controller.commands.imports.entries import Entry, Flaw, Found, Mistakes, Unreadable, targets
 from controller.commands.words import t
 
 AHEAD = timedelta(days=366)
@@ -55,33 +55,30 @@ def _take(event: Any, line: int, where: _Where, found: Found) -> None:
     if str(event.get("STATUS", "")).upper() == "CANCELLED":
         found.notes.append(Flaw(line, t("'{title}' is cancelled and left out", title=title)))
         return
-    try:
-        keys = _broadcast(event, title, where)
-    except ValueError as error:
-        found.flaws.append(Flaw(line, f"'{title}': {error}" if title else str(error)))
-        return
-    if keys is None:
+    wrong = Mistakes()
+    schedule = wrong.unless(_schedule, event, where)
+    if schedule is None and not wrong.told:
         found.notes.append(Flaw(line, t("'{title}' is over and left out", title=title)))
-    else:
-        found.entries.append(Entry(line, keys))
+        return
+    keys = _broadcast(event, title, where, wrong)
+    found.flaws += [Flaw(line, f"'{title}': {message}" if title else message) for message in wrong.told]
+    if not wrong.told:
+        found.entries.append(Entry(line, {**keys, **(schedule or {})}))
 
 
-def _broadcast(event: Any, title: str, where: _Where) -> dict[str, Any] | None:
-    """One event as broadcasts.yaml writes it; None when it is over. ValueError: it cannot be one."""
+def _broadcast(event: Any, title: str, where: _Where, wrong: Mistakes) -> dict[str, Any]:
+    """One event as broadcasts.yaml writes it, but for its times; it is whole if nothing is wrong."""
     if not title:
-        raise ValueError(t("no title"))
+        wrong.add(t("no title"))
     if "RECURRENCE-ID" in event:
-        raise ValueError(t("one instance of a series was changed by itself; write it by hand"))
-    schedule = _schedule(event, where)
-    if schedule is None:
-        return None
+        wrong.add(t("one instance of a series was changed by itself; write it by hand"))
     place = targets(str(event.get("LOCATION", "")), where.names) or list(where.to)
     if not place:
-        raise ValueError(t("no place in LOCATION; or say it for all events with --to"))
+        wrong.add(t("no place in LOCATION; or say it for all events with --to"))
     text = str(event.get("DESCRIPTION", "")).strip()
     if not text:
-        raise ValueError(t("no text to speak in DESCRIPTION"))
-    return {"title": " ".join(title.split()), "to": place, **schedule, "play": [{"chime": "open"}, {"say": text}]}
+        wrong.add(t("no text to speak in DESCRIPTION"))
+    return {"title": " ".join(title.split()), "to": place, "play": [{"chime": "open"}, {"say": text}]}
 
 
 # --- when ---------------------------------------------------------------------------------------------------

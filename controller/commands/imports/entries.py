@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 MAX_BYTES = 4_000_000
 """As the configuration's own files; a larger one is no list of announcements."""
@@ -35,6 +37,30 @@ class Found:
     entries: list[Entry] = field(default_factory=list)
     flaws: list[Flaw] = field(default_factory=list)
     notes: list[Flaw] = field(default_factory=list)
+
+
+class Mistakes:
+    """What is wrong with one row or event: all of it is told, not only what was found first."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def add(self, message: str) -> None:
+        if message not in self.told:
+            self.told.append(message)
+
+    def unless(self, read: Callable[..., T], *given: Any) -> T | None:
+        """What `read` makes of `given`; None, and its ValueError told, if it cannot be."""
+        try:
+            return read(*given)
+        except ValueError as error:
+            self.add(str(error))
+            return None
+
+    def all_of(self, read: Callable[[str], T], words: str) -> list[T]:
+        """What `read` makes of each word of a list as people write one."""
+        made = [self.unless(read, word) for word in re.split(r"[;,]", words) if word.strip()]
+        return [one for one in made if one is not None]
 
 
 class Unreadable(Exception):

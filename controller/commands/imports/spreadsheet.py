@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from controller.commands.imports.entries import Entry, Flaw, Found, Unreadable, folded, targets
+from controller.commands.imports.entries import Entry, Flaw, Found, Mistakes, Unreadable, folded, targets
 from controller.commands.words import t
 
 HEADERS: Mapping[str, tuple[str, ...]] = {
@@ -85,60 +85,60 @@ def _columns(header: list[str], found: Found) -> list[str]:
 
 def _take(cells: Mapping[str, str], line: int, names: Mapping[str, str], to: list[str], found: Found) -> None:
     row = {name: value.strip() for name, value in cells.items() if name and value.strip()}
-    try:
-        found.entries.append(Entry(line, _broadcast(row, names, to)))
-    except ValueError as error:
-        found.flaws.append(Flaw(line, str(error)))
+    wrong = Mistakes()
+    keys = _broadcast(row, names, to, wrong)
+    found.flaws += [Flaw(line, message) for message in wrong.told]
+    if not wrong.told:
+        found.entries.append(Entry(line, keys))
 
 
-def _broadcast(row: Mapping[str, str], names: Mapping[str, str], to: list[str]) -> dict[str, Any]:
-    """One row as broadcasts.yaml writes it. ValueError: it cannot be one."""
+def _broadcast(row: Mapping[str, str], names: Mapping[str, str], to: list[str], wrong: Mistakes) -> dict[str, Any]:
+    """One row as broadcasts.yaml writes it; it is whole if nothing is wrong."""
+    keys: dict[str, Any] = {name: row[name] for name in ("id", "title") if name in row}
+    keys["to"] = targets(row["to"], names) if "to" in row else list(to)
     if "title" not in row:
-        raise ValueError(t("no title"))
-    keys: dict[str, Any] = {"id": row["id"]} if "id" in row else {}
-    keys |= {"title": row["title"], "to": targets(row["to"], names) if "to" in row else list(to)}
+        wrong.add(t("no title"))
     if not keys["to"]:
-        raise ValueError(t("no place in 'to'; or say it for all rows with --to"))
+        wrong.add(t("no place in 'to'; or say it for all rows with --to"))
     if "except" in row:
         keys["except"] = targets(row["except"], names)
-    keys |= _schedule(row)
+    keys |= _schedule(row, wrong)
     if "priority" in row:
         keys["priority"] = PRIORITIES.get(folded(row["priority"]), row["priority"])
     if "volume" in row:
-        keys["volume"] = _whole(row["volume"])
-    return {**keys, "play": _play(row)}
+        keys["volume"] = wrong.unless(_whole, row["volume"])
+    return {**keys, "play": _play(row, wrong)}
 
 
-def _play(row: Mapping[str, str]) -> list[dict[str, str]]:
+def _play(row: Mapping[str, str], wrong: Mistakes) -> list[dict[str, str]]:
     if ("text" in row) == ("file" in row):
-        raise ValueError(t("give either 'text' or 'file'"))
+        wrong.add(t("give either 'text' or 'file'"))
     if "file" in row:
         return [{"file": row["file"]}]
     voice = {"voice": row["voice"]} if "voice" in row else {}
-    return [{"chime": "open"}, {"say": row["text"], **voice}]
+    return [{"chime": "open"}, {"say": row.get("text", ""), **voice}]
 
 
-def _schedule(row: Mapping[str, str]) -> dict[str, Any]:
-    times = [_time(word) for word in re.split(r"[;,]", row.get("time", "")) if word.strip()]
-    if not times:
-        raise ValueError(t("no time"))
+def _schedule(row: Mapping[str, str], wrong: Mistakes) -> dict[str, Any]:
+    times = wrong.all_of(_time, row.get("time", ""))
+    if not row.get("time", "").strip(";, "):
+        wrong.add(t("no time"))
     if "until" in row or "days" in row:
-        return _series(row, times)
+        return _series(row, times, wrong)
     if "date" not in row:
-        raise ValueError(t("no date; or give 'days' for a series"))
-    dates = [_date(word) for word in re.split(r"[;,]", row["date"]) if word.strip()]
+        wrong.add(t("no date; or give 'days' for a series"))
+    dates = wrong.all_of(_date, row.get("date", ""))
     return {"once": sorted(f"{day} {at}" for day in dates for at in times)}
 
 
-def _series(row: Mapping[str, str], times: list[str]) -> dict[str, Any]:
+def _series(row: Mapping[str, str], times: list[str], wrong: Mistakes) -> dict[str, Any]:
     keys: dict[str, Any] = {"at": times}
     if "days" in row:
         days = [DAYS.get(folded(word), word.strip()) for word in re.split(r"[;,]", row["days"])]
         keys["days"] = days[0] if len(days) == 1 else days
-    if "date" in row:
-        keys["from"] = _date(row["date"])
-    if "until" in row:
-        keys["until"] = _date(row["until"])
+    for name, column in (("from", "date"), ("until", "until")):
+        if column in row:
+            keys[name] = wrong.unless(_date, row[column])
     return keys
 
 
