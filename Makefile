@@ -1,6 +1,7 @@
 # Every target does its own set-up. Options are passed on: make demo ARGS="--for 60s"
 ARGS ?=
 ONLY ?=
+FULL ?=
 BIN := .venv/bin
 
 .PHONY: help setup demo test check bench performance chaos chaos-kills chaos-alerts lock clean
@@ -9,7 +10,7 @@ help:
 	@echo 'make demo    a whole network on this machine       make demo ARGS="--for 60s"'
 	@echo 'make test    all tests                             make test ARGS="tests/unit -x"'
 	@echo 'make check   lint, types, architecture'
-	@echo 'make bench   measurements                          make bench ONLY=name'
+	@echo 'make bench   measurements                          make bench ONLY=name, FULL=1 for all that was asked'
 	@echo 'make performance   what was measured as docs/performance.md'
 	@echo 'make chaos   an hour of everything going wrong     make chaos ARGS="--for 10m --seed 7"'
 	@echo 'make chaos-kills   500 kills, everything heard once   make chaos-kills ARGS="--kills 50"'
@@ -35,7 +36,7 @@ check: setup
 	$(BIN)/pytest -q tests/test_architecture.py
 
 bench: setup
-	@$(BIN)/python -m benchmarks $(ONLY)
+	@LOA_BENCH_FULL=$(FULL) $(BIN)/python -m benchmarks $(ONLY)
 
 performance: setup
 	@$(BIN)/python -m benchmarks plots

@@ -1,6 +1,6 @@
-"""The part of the alerts benchmark whose point is waiting: time is the clock port's, the database is real.
+"""The part of the alerts benchmark whose point is waiting: time is the clock port's, the database is SQLite in memory.
 
-Who is told has no escalation here (`Escalation(())`): reminders would be messages of their own.
+Reminders are messages of their own: there are none (`NO_REMINDERS`) where what is counted is what is found and told.
 """
 
 from __future__ import annotations
@@ -8,15 +8,14 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-import tempfile
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from benchmarks.report import Report
+from benchmarks.report import Report, add_quantiles
 from controller.adapters.clock import SystemClock
 from controller.adapters.notify.smtp import SmtpNotifier
 from controller.adapters.notify.webhook import WebhookNotifier
@@ -36,24 +35,30 @@ from tests.receivers import HttpReceiver, MailServer
 EACH = 5
 MEND_S = 600
 DAY_S = 86_400.0
+NO_REMINDERS = Escalation(())
+NO_LIMIT = Policy(burst=10**6, limit=10**7, least_copies=10**6)
+"""Where hundreds of messages to one person are for the measure."""
+PHASES = 5
+"""Moments of a channel's return, three minutes apart: a channel that is down is asked every 15 min."""
+ROUNDS, PEOPLE = 20, 20
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A way to break, with the hold that the rule declares and the wait that its severity has."""
+    """A way to break, with the hold that the rule declares; critical ones wait less for a common cause."""
 
     cause: str
     hold_s: float
-    wait_s: float
+    critical: bool
     bad: dict[str, Any]
     good: dict[str, Any]
 
 
 KINDS = (
-    Kind("clock", 0, 30, {}, {}),  # the node's own report
-    Kind("amp-hot", 30, 30, {"amp_temp_c": 80.0}, {"amp_temp_c": 41.0}),
-    Kind("mains-lost", 10, 30, {"mains_v": 0.0}, {"mains_v": 221.0}),
-    Kind("line-short", 0, 15, {"line_z_ohm": 2.0}, {"line_z_ohm": 8.0}),
+    Kind("clock", 0, False, {}, {}),  # the node's own report
+    Kind("amp-hot", 30, False, {"amp_temp_c": 80.0}, {"amp_temp_c": 41.0}),
+    Kind("mains-lost", 10, False, {"mains_v": 0.0}, {"mains_v": 221.0}),
+    Kind("line-short", 0, True, {"line_z_ohm": 2.0}, {"line_z_ohm": 8.0}),
 )
 
 
@@ -63,27 +68,28 @@ class Post:
     def __init__(self, clock: FakeClock) -> None:
         self._clock = clock
         self.got: dict[tuple[str, str, str], float] = {}
+        self.times: list[float] = []
 
     async def send(self, channel: Channel, message: Outgoing) -> None:
         data = message.data
         key = (str(data.get("subject_id")), str(data.get("cause")), str(data["transition"]))
-        self.got.setdefault(key, self._clock.monotonic())
+        self.times.append(self._clock.monotonic())
+        self.got.setdefault(key, self.times[-1])
 
 
 class Whole(Ward):
     """Monitoring and Alerting over one store."""
 
-    def __init__(self, settings: Settings, store: Busy, posts: Sequence[str] = ("webhook", "smtp")) -> None:
+    def __init__(self, settings: Settings, store: Busy, policy: Policy) -> None:
         super().__init__(settings, store=store, clock=FakeClock())
-        self.posts = {kind: Post(self.clock) for kind in posts}
+        self.posts = {kind: Post(self.clock) for kind in ("webhook", "smtp")}
         self.alerting = Alerting(
             settings,
             store=store,
             clock=self.clock,
             notifiers=dict(self.posts),
             changes=Changes(),
-            # 200 faults at once are for the measure, not for a person
-            policy=Policy(burst=10**6, limit=10**7, least_copies=10**6),
+            policy=policy,
         )
         self._sending: asyncio.Task[None] | None = None
 
@@ -103,18 +109,19 @@ class Whole(Ward):
         self.alerting.wake()
 
 
-def _told_to_one(communes: int, each: int) -> Settings:
+def told_to_one(communes: int, each: int, escalation: Escalation = NO_REMINDERS) -> Settings:
     """A technician who gets everything at once on two channels."""
-    alerts = AlertSettings(people=(person("lan", hook(), also=(mail(),)),), escalation=Escalation(()))
+    alerts = AlertSettings(people=(person("lan", hook(), also=(mail(),)),), escalation=escalation)
     return replace(district(communes, each), alerts=alerts)
 
 
 async def _many_faults(store: Busy, nodes: int, trials: int) -> dict[str, list[float]]:
-    """Seconds after hold and wait, by where it was told: `page` (found) after the hold alone."""
+    """Seconds after the hold: until it is found (in the database), until each channel has taken the message about a
+    critical one or another one; of these, which wait longer for a common cause, also after that wait."""
     communes = nodes // EACH
-    ward = Whole(_told_to_one(communes, EACH), store)
+    ward = Whole(told_to_one(communes, EACH), store, NO_LIMIT)
     rng = random.Random(1)
-    took: dict[str, list[float]] = {"page": [], "webhook": [], "smtp": []}
+    took: dict[str, list[float]] = defaultdict(list)
     await ward.begin()
     await ward.all_born()
     for turn in range(math.ceil(trials / communes)):
@@ -125,7 +132,7 @@ async def _many_faults(store: Busy, nodes: int, trials: int) -> dict[str, list[f
             await ward.wait(rng.uniform(0, 0.01))
             broken[speaker.id] = ward.clock.monotonic()
             await _break(speaker, kind)
-        await ward.pass_time(kind.hold_s + kind.wait_s + 30)
+        await ward.pass_time(kind.hold_s + 60)
         await _account(ward, kind, broken, took)
         for id in broken:
             await _mend(ward[id], kind)
@@ -154,26 +161,31 @@ async def _mend(speaker: Speaker, kind: Kind) -> None:
 
 async def _account(ward: Whole, kind: Kind, broken: dict[str, float], took: dict[str, list[float]]) -> None:
     opened = {each.subject: each.opened_at for each in await ward.open() if each.cause == kind.cause}
+    severity = "critical" if kind.critical else "other"
     for node, at in broken.items():
         found = ward.clock.monotonic() - (ward.clock.now() - opened[node]).total_seconds()
-        took["page"].append(found - at - kind.hold_s)
+        took["found_after_hold"].append(found - at - kind.hold_s)
         for name, post in ward.posts.items():
             told = next(
                 when for (subject, cause, _), when in post.got.items() if (subject, cause) == (node, kind.cause)
             )
-            took[name].append(told - at - kind.hold_s - kind.wait_s)
+            took[f"{name}_{severity}_after_hold"].append(told - at - kind.hold_s)
+            if not kind.critical:
+                wait_s = ward.settings.alerts.wait_other_s
+                took[f"{name}_other_after_hold_and_wait"].append(told - at - kind.hold_s - wait_s)
 
 
 # --- a channel that is down for a day -------------------------------------------------------------------------
 
 
-async def _a_day_without(store: Store, every_s: float) -> tuple[int, float, bool]:
-    """(messages, seconds from the channel's return until all are told, in order)."""
+async def _a_day_without(store: Store, every_s: float, more_s: float) -> tuple[int, float, bool]:
+    """(messages, seconds from the channel's return until all are told, in order). It returns `more_s` after the day, so
+    that not only one moment between two of our attempts is tried."""
     clock, receiver = FakeClock(), Receiver()
     down = NotifyError("connection refused")
     receiver.answer = lambda message: down
     alerts = site_of(person("lan", hook()))
-    alerts = replace(alerts, alerts=replace(alerts.alerts, escalation=Escalation(())))
+    alerts = replace(alerts, alerts=replace(alerts.alerts, escalation=NO_REMINDERS))
     made = 0
     async with Desk(store, clock, alerts, {"webhook": receiver}) as desk:
         end = clock.monotonic() + DAY_S
@@ -181,7 +193,7 @@ async def _a_day_without(store: Store, every_s: float) -> tuple[int, float, bool
             made += 1
             await desk.announce("opened", incident(made))
             await desk.later(every_s)
-        await desk.later(end - clock.monotonic())
+        await desk.later(end + more_s - clock.monotonic())
         receiver.answer = lambda message: None
         back = clock.monotonic()
         while any(row.state not in (OutboxState.SENT, OutboxState.MERGED) for row in await _rows(store)):
@@ -199,48 +211,87 @@ async def _rows(store: Store) -> list[Any]:
 # --- a mail server that hangs ---------------------------------------------------------------------------------
 
 
-async def _webhooks_beside(hung: bool, count: int) -> list[float]:
-    """Seconds from a row to its webhook, with as many mails to a server that takes them and says nothing."""
-    store, clock = await open_store(), SystemClock()
-    async with MailServer() as mails:
-        mails.hang = hung
-        with HttpReceiver() as hooks:
-            arrived: dict[str, float] = {}
-            all_arrived, loop = asyncio.Event(), asyncio.get_running_loop()
+class Office:
+    """People who each get a webhook and a mail, over receivers of their own, in real time."""
 
-            def take(request: Any) -> tuple[int, dict[str, str]]:
-                arrived[request.path] = time.monotonic()
-                if len(arrived) == count:
-                    loop.call_soon_threadsafe(all_arrived.set)
-                return 204, {}
+    def __init__(self, people: int, *, hung: bool) -> None:
+        self.arrived: dict[str, float] = {}
+        self._count, self._hung = people, hung
+        self._stack = AsyncExitStack()
+        self._all = asyncio.Event()
 
-            hooks.answer = take
-            base = hooks.url.rpartition("/")[0]
-            people = [person(f"p{n}", hook(f"{base}/p{n}"), also=(mail(f"p{n}@example.org"),)) for n in range(count)]
-            configured = site_of(*people)
-            relay = Smtp(host="127.0.0.1", port=mails.port, sender="loa@example.org", timeout_s=5)
-            notifiers: Any = {"smtp": SmtpNotifier(relay, clock), "webhook": WebhookNotifier(clock)}
-            alerting = Alerting(configured, store=store, clock=clock, notifiers=notifiers, changes=Changes())
-            running = asyncio.create_task(alerting.run())
-            rows = messages_for(incident(), "opened", configured.alerts, FACTS, clock.now())
-            began = time.monotonic()
-            await store.transact(lambda tx: [tx.enqueue(row) for row in rows])
-            alerting.wake()
-            await asyncio.wait_for(all_arrived.wait(), 30)
-            running.cancel()
-            with suppress(asyncio.CancelledError):
-                await running
-        await mails.stop()
-    await store.close()
-    return [at - began for at in arrived.values()]
+    async def __aenter__(self) -> Office:
+        clock = SystemClock()
+        self._store = await open_store()
+        self._stack.push_async_callback(self._store.close)
+        mails = await self._stack.enter_async_context(MailServer())
+        mails.hang = self._hung
+        hooks = self._stack.enter_context(HttpReceiver())
+        self._loop = asyncio.get_running_loop()
+        hooks.answer = self._take
+        base = hooks.url.rpartition("/")[0]
+        numbers = range(self._count)
+        people = [person(f"p{n}", hook(f"{base}/p{n}"), also=(mail(f"p{n}@example.org"),)) for n in numbers]
+        self._settings = site_of(*people)
+        relay = Smtp(host="127.0.0.1", port=mails.port, sender="loa@example.org", timeout_s=20)
+        webhook = WebhookNotifier(clock)
+        self._stack.push_async_callback(webhook.close)
+        self._alerting = Alerting(
+            self._settings,
+            store=self._store,
+            clock=clock,
+            notifiers={"smtp": SmtpNotifier(relay, clock), "webhook": webhook},
+            changes=Changes(),
+            policy=NO_LIMIT,
+        )
+        self._running = asyncio.create_task(self._alerting.run())
+        self._stack.push_async_callback(self._end)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def _end(self) -> None:
+        self._running.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._running
+
+    def _take(self, request: Any) -> tuple[int, dict[str, str]]:
+        self.arrived[request.path] = time.monotonic()
+        if len(self.arrived) == self._count:
+            self._loop.call_soon_threadsafe(self._all.set)
+        return 204, {}
+
+    async def tell(self, number: int) -> list[float]:
+        """Seconds from the rows of one incident to each person's webhook."""
+        self.arrived.clear()
+        self._all.clear()
+        rows = messages_for(incident(number), "opened", self._settings.alerts, FACTS, SystemClock().now())
+        began = time.monotonic()
+        await self._store.transact(lambda tx: [tx.enqueue(row) for row in rows])
+        self._alerting.wake()
+        await asyncio.wait_for(self._all.wait(), 60)
+        return [at - began for _, at in sorted(self.arrived.items())]
+
+
+async def _webhooks_beside_mail(rounds: int, people: int) -> tuple[list[float], list[float]]:
+    """Seconds to each webhook beside a mail server that works, and beside one that takes mails and says nothing: round
+    by round after each other, the same people in the same order."""
+    healthy: list[float] = []
+    hung: list[float] = []
+    async with Office(people, hung=False) as well, Office(people, hung=True) as ill:
+        for number in range(1, rounds + 1):
+            healthy += await well.tell(number)
+            hung += await ill.tell(number)
+    return healthy, hung
 
 
 # --- flapping -------------------------------------------------------------------------------------------------
 
 
-async def _flap(store: Busy, hours: float) -> dict[str, int]:
+async def _flap(store: Busy, hours: float, escalation: Escalation) -> dict[str, int]:
     """Messages about each of three nodes: own report, mains, connection, each there and gone every 30 s."""
-    alerts = AlertSettings(people=(person("lan", hook()),), escalation=Escalation(()))
+    alerts = AlertSettings(people=(person("lan", hook()),), escalation=escalation)
     ward = Ward(replace(district(3, 1), alerts=alerts), store=store)
     await ward.begin()
     await ward.all_born()
@@ -264,35 +315,38 @@ async def _flap(store: Busy, hours: float) -> dict[str, int]:
 # --- all of it ------------------------------------------------------------------------------------------------
 
 
-def measure(report: Report, nodes: int, trials: int, hours: float = 24) -> None:
+def measure(report: Report, nodes: int, trials: int) -> None:
     if trials:
-        took = _run(lambda store: _many_faults(Busy(store), nodes, trials))
-        report.add("clock_trials", len(took["page"]), "")
-        for name, values in took.items():
-            ordered = sorted(values)
-            after = "hold" if name == "page" else "hold_and_wait"
-            report.add(f"clock_{name}_after_{after}_p99", ordered[math.ceil(0.99 * len(ordered)) - 1], "s")
-            report.add(f"clock_{name}_after_{after}_max", ordered[-1], "s")
+        _tell_faults(report, run(lambda store: _many_faults(Busy(store), nodes, trials)))
     for every_s, label in ((1200.0, "every_20_min"), (120.0, "every_2_min")):
-        made, needed, ordered_all = _run(lambda store, every_s=every_s: _a_day_without(store, every_s))
-        report.add(f"day_without_channel_{label}: messages", made, "")
-        report.add(f"day_without_channel_{label}: all_told_after_return", needed / 60, "min")
-        report.add(f"day_without_channel_{label}: in_order", float(ordered_all), "")
-    for hung in (False, True):
-        waits = asyncio.run(_webhooks_beside(hung, 20))
-        report.spread(f"webhook_beside_{'hung' if hung else 'healthy'}_mail_server", waits, "s")
-    for name, count in _run(lambda store: _flap(Busy(store), hours)).items():
-        report.add(f"flapping_{name}_for_{hours:g}_h", count, "messages")
+        days = [run(lambda store, every_s=every_s, n=n: _a_day_without(store, every_s, n * 180)) for n in range(PHASES)]
+        report.add(f"day_without_channel_{label}: messages", days[0][0], "")
+        report.spread(f"day_without_channel_{label}: all_told_after_return", [day[1] / 60 for day in days], "min")
+        report.add(f"day_without_channel_{label}: all_told_after_return_max", max(day[1] for day in days) / 60, "min")
+        report.add(f"day_without_channel_{label}: in_order", float(all(day[2] for day in days)), "")
+    healthy, hung = asyncio.run(_webhooks_beside_mail(ROUNDS, PEOPLE))
+    add_quantiles(report, "webhook_beside_healthy_mail_server", healthy)
+    add_quantiles(report, "webhook_beside_hung_mail_server", hung)
+    add_quantiles(report, "webhook_delayed_by_hung_mail_server", [b - a for a, b in zip(healthy, hung, strict=True)])
+    for label, escalation in (("", NO_REMINDERS), ("_with_reminders", Escalation())):
+        counts = run(lambda store, escalation=escalation: _flap(Busy(store), DAY_S / 3600, escalation))
+        for name, count in counts.items():
+            report.add(f"flapping_{name}_for_24_h{label}", count, "messages")
 
 
-def _run(work: Callable[[SqlStore], Any]) -> Any:
+def _tell_faults(report: Report, took: Mapping[str, list[float]]) -> None:
+    report.add("clock_trials", len(took["found_after_hold"]), "")
+    for name, values in took.items():
+        add_quantiles(report, f"clock_{name}", values)
+
+
+def run(work: Callable[[SqlStore], Any]) -> Any:
     async def go() -> Any:
-        with tempfile.TemporaryDirectory(prefix="loa-bench-") as folder:
-            store = SqlStore(f"sqlite:///{Path(folder)}/loa.db")
-            await store.open()
-            try:
-                return await work(store)
-            finally:
-                await store.close()
+        store = SqlStore("sqlite://")
+        await store.open()
+        try:
+            return await work(store)
+        finally:
+            await store.close()
 
     return asyncio.run(go())

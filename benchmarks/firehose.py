@@ -54,9 +54,9 @@ def length(n: int) -> bytes:
             return bytes(made)
 
 
-def connected(port: int, user: str, password: str) -> socket.socket:
+def connected(port: int, user: str, password: str, host: str = "127.0.0.1") -> socket.socket:
     """A socket on which the broker takes publishes."""
-    connection = socket.create_connection(("127.0.0.1", port))
+    connection = socket.create_connection((host, port))
     words = b"".join(len(word).to_bytes(2, "big") + word for word in (b"", user.encode(), password.encode()))
     body = b"\x00\x04MQTT\x04\xc2\x00\x00" + words
     connection.sendall(b"\x10" + length(len(body)) + body)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import statistics
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from math import log
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,19 @@ from rich.table import Table
 
 FOLDER = Path("build/bench")
 PACKAGES = ("paho-mqtt", "APScheduler", "SQLAlchemy", "msgspec", "pydub")
+
+
+def size(name: str, default: int, full: int) -> int:
+    """How much of `name` to measure: as LOA_BENCH_NAME says, else all that was asked for if LOA_BENCH_FULL is set, else
+    what takes at most three minutes."""
+    return int(os.environ.get(f"LOA_BENCH_{name}") or (full if os.environ.get("LOA_BENCH_FULL") else default))
+
+
+def add_quantiles(report: Report, name: str, values: Sequence[float], unit: str = "s") -> None:
+    """`NAME_p50`, `NAME_p99` and `NAME_max`: values that were measured, none between two of them."""
+    ordered = sorted(values)
+    for label, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0)):
+        report.add(f"{name}_{label}", ordered[max(0, math.ceil(share * len(ordered)) - 1)], unit)
 
 
 class Report:
@@ -44,7 +57,9 @@ class Report:
     def curve(self, figure: str, points: Sequence[tuple[float, float]], unit: str, of: str) -> None:
         """How a figure grows: (size, value) from small to large. The value told is the last; the exponent is fitted:
         1 is in proportion to `of`."""
-        exponent = statistics.linear_regression(*zip(*((log(x), log(y)) for x, y in points), strict=True)).slope
+        exponent = statistics.linear_regression(
+            *zip(*((math.log(x), math.log(y)) for x, y in points), strict=True)
+        ).slope
         told = {"value": round(points[-1][1], 3), "unit": unit, "of": of, "exponent": round(exponent, 3)}
         self._figures[figure] = {**told, "points": [[x, round(y, 4)] for x, y in points]}
         self.add(f"{figure} exponent", exponent, "")

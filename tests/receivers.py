@@ -133,6 +133,7 @@ class HttpReceiver:
 
 class _QuietServer(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128  # with its own 5, twenty senders at once wait a second for their SYN to be sent again
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A sender that was killed leaves its connection: that is what the tests do."""

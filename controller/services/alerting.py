@@ -40,6 +40,9 @@ T = TypeVar("T")
 REPEATABLE = frozenset({"webhook"})
 """Kinds of channel whose receivers drop a second message of the same key."""
 
+AT_ONCE, IN_DIGEST = 50, 1000
+"""Rows of a channel that are looked at to choose the next message; and to put what waits into a digest."""
+
 STORE_PAUSES_S = (1.0, 5.0, 15.0, 60.0)
 
 log = structlog.get_logger(__name__)
@@ -292,7 +295,7 @@ class _Pick:
                 continue
             room = self._room(tx, person)
             if room.slot <= self.now:
-                return self._claim(tx, person, channel, self._crowd(chosen, ready, person, room))
+                return self._claim(tx, person, channel, self._crowd(tx, chosen, ready, person, room))
             held.append(room.slot)
             ready = [sending for sending in ready if sending.row.recipient != person.id]
         return self._look_again(tx, held)
@@ -303,12 +306,12 @@ class _Pick:
         copies = person.copies if person.channels else frozenset()
         return room_for(got, self.channel, copies, self.policy, self.now)
 
-    def _threads(self, tx: Tx) -> tuple[list[Sending], list[datetime]]:
-        """What each due thread wants to send, and until when the others are held."""
+    def _threads(self, tx: Tx, limit: int = AT_ONCE) -> tuple[list[Sending], list[datetime]]:
+        """What each due thread wants to send, and until when the others are held; of the `limit` oldest rows."""
         ready: list[Sending] = []
         held: list[datetime] = []
         seen: set[tuple[int, str]] = set()
-        for row in tx.due_outbox(self.channel, self.now, 50):
+        for row in tx.due_outbox(self.channel, self.now, limit):
             if (row.incident, row.recipient) in seen:
                 continue
             seen.add((row.incident, row.recipient))
@@ -329,15 +332,18 @@ class _Pick:
     def _look_again(self, tx: Tx, held: list[datetime]) -> datetime | None:
         if not held:
             return tx.next_outbox_due(self.channel)
-        upcoming = (row.due_at for row in tx.due_outbox(self.channel, min(held), 50))
+        upcoming = (row.due_at for row in tx.due_outbox(self.channel, min(held), AT_ONCE))
         return min([*held, *(due for due in upcoming if due > self.now)])
 
-    def _crowd(self, chosen: Sending, ready: list[Sending], person: Person, room: Room) -> Sending:
+    def _crowd(self, tx: Tx, chosen: Sending, ready: list[Sending], person: Person, room: Room) -> Sending:
         """`chosen` alone; or with what waited for the morning too; or with all that waits, if that is too much."""
         waiting = [sending for sending in ready if sending.row.recipient == person.id]
-        if not room.is_crowded(len(waiting)):
-            if not chosen.row.held:
-                return chosen
+        if room.is_crowded(len(waiting)):
+            # after a day without the channel: what is left out would wait for its turn behind the limit
+            waiting = [sending for sending in self._threads(tx, IN_DIGEST)[0] if sending.row.recipient == person.id]
+        elif not chosen.row.held:
+            return chosen
+        else:
             waiting = [sending for sending in waiting if sending.row.held]
         page_url = self.settings.alerts.page_url
         return digest_of(waiting, person.language, page_url, lambda row: self.link_of(row, page_url))

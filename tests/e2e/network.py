@@ -63,7 +63,7 @@ class Network:
         self.alerts: list[tuple[float, Alert]] = []
         self._listen = listen
         self._intruders = intruders
-        self._host = host
+        self.host = host
         self._ports = [free_port() for _ in range(4)]
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._stack = AsyncExitStack()
@@ -78,7 +78,7 @@ class Network:
         await self._run("enroll", "--all", str(self.folder / "enrolments"))
         users = (CONTROLLER, *self._intruders)
         self._broker = Broker(
-            self.folder / "broker", root="loa/v1", host=self._host, port=broker_port, controllers=users
+            self.folder / "broker", root="loa/v1", host=self.host, port=broker_port, controllers=users
         )
         await self.start_broker()
         await self.start_controller()
@@ -162,7 +162,7 @@ class Network:
 
     @property
     def page(self) -> str:
-        return f"http://{self._host}:{self._ports[1]}"
+        return f"http://{self.host}:{self._ports[1]}"
 
     async def get(self, path: str) -> Any:
         async with httpx.AsyncClient(timeout=10) as client:
@@ -276,9 +276,9 @@ class Network:
         site = yaml.safe_load((self.config / "site.yaml").read_text())
         site["data"] = str(self.data)
         site["guards"] = {guard.value: "none" for guard in Guard}  # whatever the time is
-        site["mqtt"] = {"managed": False, "host": self._host, "port": broker, "username": CONTROLLER}
+        site["mqtt"] = {"managed": False, "host": self.host, "port": broker, "username": CONTROLLER}
         site["mqtt"]["password"] = PASSWORD
-        site["http"] = {"host": self._host, "port": page}
+        site["http"] = {"host": self.host, "port": page}
         (self.config / "site.yaml").write_text(yaml.safe_dump(site, allow_unicode=True))
         alerts = yaml.safe_load((self.config / "alerts.yaml").read_text())
         alerts["smtp"] = {"host": "127.0.0.1", "port": mail, "sender": "loa@district.example", "tls": "none"}
