@@ -318,7 +318,7 @@ async def _flap(store: Busy, hours: float, escalation: Escalation) -> dict[str, 
 def measure(report: Report, nodes: int, trials: int) -> None:
     if trials:
         _tell_faults(report, run(lambda store: _many_faults(Busy(store), nodes, trials)))
-    for every_s, label in ((1200.0, "every_20_min"), (120.0, "every_2_min")):
+    for every_s, label in ((21_600.0, "every_6_h"), (1200.0, "every_20_min"), (120.0, "every_2_min")):
         days = [run(lambda store, every_s=every_s, n=n: _a_day_without(store, every_s, n * 180)) for n in range(PHASES)]
         report.add(f"day_without_channel_{label}: messages", days[0][0], "")
         report.spread(f"day_without_channel_{label}: all_told_after_return", [day[1] / 60 for day in days], "min")

@@ -271,6 +271,22 @@ async def test_no_message_waits_for_the_copies_of_those_before_it(store: Store, 
         assert [message.subject.count("Tổng hợp") for message in copies.got] == [0, 0, 1, 1]
 
 
+async def test_all_that_waited_for_a_channel_is_told_as_soon_as_it_is_back(store: Store, clock: FakeClock) -> None:
+    """Even a copy, of which two go in ten minutes."""
+    lan = person("lan", mail(), also=(hook(),))
+    copies = Receiver()
+    copies.answer = lambda message: NotifyError("connection refused")
+    async with Desk(store, clock, settings(lan), {"smtp": Receiver(), "webhook": copies}) as desk:
+        for id in range(1, 201):
+            await desk.announce("opened", incident(id))
+        await desk.later(3600)
+        copies.answer = lambda message: None
+        await desk.later(900)
+        rows = await store.transact(lambda tx: tx.outbox(limit=1000))
+    left = [row for row in rows if row.state not in (OutboxState.SENT, OutboxState.MERGED)]
+    assert (left, len(copies.got) <= 2) == ([], True)
+
+
 async def test_who_has_only_copies_gets_them_like_messages(store: Store, clock: FakeClock) -> None:
     lan = replace(person("lan", also=(hook(),)), channels=())
     post = Receiver()
