@@ -290,6 +290,9 @@ class Tx(Protocol):
 
     def desired_of(self, node: str) -> Desired | None: ...
 
+    def wanted(self) -> dict[str, tuple[int, int]]:
+        """Node -> (epoch, rev) of what it should hold, without the documents."""
+
     def put_desired(self, rows: Iterable[Desired]) -> None: ...
 
     # orders of the moment

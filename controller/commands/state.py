@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -12,6 +12,9 @@ from controller.commands import base, commission
 from controller.commands.base import CONFIG, ConfigOption, JsonOption
 from controller.commands.changes import summary
 from controller.commands.words import pick, t
+
+PER_PAGE = 1000
+"""Nodes in one answer of the controller, at most."""
 
 COLOURS = {
     "online": "green",
@@ -84,6 +87,10 @@ def _not_ready(each: Any, zone: ZoneInfo) -> str:
 
 def nodes(
     node: Annotated[str, typer.Argument(metavar="[NODE]", help=t("One node in full; all of them, if not given."))] = "",
+    find: Annotated[
+        str, typer.Option("--find", metavar="WORDS", help=t("Only those with these words in name, place or pole."))
+    ] = "",
+    trouble: Annotated[bool, typer.Option("--trouble", help=t("Only those not online or with a fault."))] = False,
     config: ConfigOption = CONFIG,
     as_json: JsonOption = False,
 ) -> None:
@@ -91,7 +98,22 @@ def nodes(
     if node:
         base.show(found.get(f"nodes/{node}"), as_json, lambda data: _print_node(data, found.zone))
         return
-    base.show(found.get("nodes"), as_json, lambda data: _print_nodes(data, found.zone))
+    asked = {"q": find or None, "state": "trouble" if trouble else None}
+    base.show(_every_page(found, asked), as_json, lambda data: _print_nodes(data, found.zone))
+
+
+def _every_page(found: base.Controller, asked: Mapping[str, Any]) -> Any:
+    """All that the API gives out a page at a time, as one answer."""
+    data = page = found.get("nodes", limit=PER_PAGE, **asked)
+    communes = {each["id"]: each for each in data["communes"]}
+    while page["next"] is not None:
+        page = found.get("nodes", limit=PER_PAGE, offset=page["next"], **asked)
+        for each in page["communes"]:
+            if each["id"] in communes:
+                communes[each["id"]]["nodes"] += each["nodes"]
+            else:
+                communes[each["id"]] = each
+    return {**data, "next": None, "communes": list(communes.values())}
 
 
 def _print_nodes(data: Any, zone: ZoneInfo) -> None:

@@ -333,6 +333,10 @@ CATALOGUE: Mapping[str, str] = {
     "Take what a node measures now as its baseline, after showing it.": (
         "Nghiệm thu: lấy số đo hiện tại của cụm loa làm mốc, sau khi cho xem."
     ),
+    "Only those with these words in name, place or pole.": (
+        "Chỉ những cụm loa có các chữ này trong tên, nơi đặt hay cột."
+    ),
+    "Only those not online or with a fault.": "Chỉ những cụm loa không trực tuyến hoặc đang có lỗi.",
     "One node in full; all of them, if not given.": "Xem đầy đủ một cụm loa; không ghi thì xem tất cả.",
     "{node}: no self-test that measured anything with a baseline": (
         "{node}: chưa có lần tự kiểm tra nào đo được giá trị cần làm mốc"

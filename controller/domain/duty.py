@@ -76,6 +76,12 @@ def changes(shifts: Sequence[Shift], at: datetime, zone: ZoneInfo) -> Iterator[d
     return iter(sorted(edge for edge in edges if edge > at))
 
 
+def until(shifts: Sequence[Shift], at: datetime, zone: ZoneInfo) -> datetime | None:
+    """When others than those of `at` are on call; None if not within eight days."""
+    now = set(on_call(shifts, at, zone))
+    return next((edge for edge in changes(shifts, at, zone) if set(on_call(shifts, edge, zone)) != now), None)
+
+
 def next_change(rota: Rota, at: datetime, zone: ZoneInfo) -> datetime | None:
     """When somebody's shift begins or ends next; None if not within eight days."""
     return min((first for shifts in rota.values() if (first := next(changes(shifts, at, zone), None))), default=None)

@@ -348,16 +348,17 @@ def upward(alerts: AlertSettings, above: str, without: str, zone: ZoneInfo, now:
 def listeners(incident: Incident, people: Iterable[Person]) -> tuple[Person, ...]:
     """Who is to hear of an incident: those responsible for its commune (everybody when nobody is), who
     want its severity. A critical one is never nobody's: then all responsible people hear of it."""
-    known = tuple(people)
-    everyone = tuple(person for person in known if person.technician) or known
-    responsible = tuple(
-        person
-        for person in everyone
-        if not person.communes or not incident.commune or incident.commune in person.communes
-    )
-    candidates = responsible or everyone
+    candidates = responsible(incident.commune, people)
     wanting = tuple(person for person in candidates if incident.severity in person.severities)
     return candidates if not wanting and incident.severity is Severity.CRITICAL else wanting
+
+
+def responsible(commune: str, people: Iterable[Person]) -> tuple[Person, ...]:
+    """The technicians of `commune` (empty: of the whole site); all of them when it has none of its own."""
+    known = tuple(people)
+    everyone = tuple(person for person in known if person.technician) or known
+    own = tuple(person for person in everyone if not person.communes or not commune or commune in person.communes)
+    return own or everyone
 
 
 def rows_for(person: Person, row: OutboxRow, text: Message, failover_s: float) -> list[OutboxRow]:

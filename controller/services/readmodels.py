@@ -11,12 +11,12 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from broadcasts.model import Node
+from broadcasts.model import Node, Zone
 from controller.domain import wording
 from controller.domain.asrun import Heard, progress, verdict
 from controller.domain.commissioning import Baseline, Compared, Selftest
 from controller.domain.delivery import TAKEN_BACK, Delivery, DeliveryEvent, DeliveryState, OccurrenceRow
-from controller.domain.escalation import OutboxRow, OutboxState
+from controller.domain.escalation import OutboxRow, OutboxState, responsible
 from controller.domain.faults import FaultRule, Severity, Text, Value
 from controller.domain.hush import Hush
 from controller.domain.incidents import Incident, IncidentEvent
@@ -252,6 +252,13 @@ def telling(
         "next_step_at": iso(climb.due_at) if climb and climb.told else None,
         "silenced_until": iso(silenced.window(now, zone)[1]) if silenced else None,
     }
+
+
+def told_of_commune(zone: Zone, settings: Settings) -> Plain:
+    """Who hears first of what breaks in a commune: names and telephones."""
+    people = responsible(zone.id, settings.alerts.people)
+    told = [{"id": each.id, "name": each.name, "phone": each.phone} for each in people]
+    return {"id": zone.id, "name": zone.name, "told": told}
 
 
 def messages(rows: Sequence[OutboxRow]) -> Plain:

@@ -15,15 +15,16 @@ from typing import Protocol, TypeVar
 
 from broadcasts.difference import held_by
 from broadcasts.model import Node, Occurrence, Playlist, Zone
-from controller.domain import centre, monthly
+from controller.domain import centre, finding, monthly
 from controller.domain.asrun import count
 from controller.domain.delivery import Delivery, DeliveryState, OccurrenceRow
-from controller.domain.duty import on_call
+from controller.domain.duty import on_call, until
 from controller.domain.emergencies import EmergencyRow
 from controller.domain.escalation import OutboxRow
 from controller.domain.faults import FaultState, Text, Value
+from controller.domain.finding import Wanted
 from controller.domain.hush import Hush, hushed_by
-from controller.domain.incidents import OPEN_STATES, Incident
+from controller.domain.incidents import OPEN_STATES, Incident, IncidentEvent
 from controller.domain.liveness import Liveness
 from controller.domain.preflight import PreflightRow
 from controller.domain.site import Settings
@@ -35,6 +36,7 @@ from controller.services.commissioning import compared
 from controller.services.leadership import leader_of
 from controller.services.links import Ticket, standing
 from controller.services.readmodels import Plain
+from controller.services.trends import trends
 from controller.wire.messages import PlaylistsDoc
 from controller.wire.signing import payload_of
 
@@ -138,9 +140,14 @@ class Reporting:
         """The state of the whole in one screen: who leads, counts, problems, what is next."""
         return {**await self._read(lambda reader: reader.status()), "standby": self.standby}
 
-    async def nodes(self) -> Plain:
-        """Every commune with its nodes: state, faults, what each plays, when it was last heard of."""
-        return await self._read(lambda reader: reader.nodes())
+    async def nodes(self, wanted: Wanted = Wanted()) -> Plain:  # noqa: B008 - it is frozen
+        """The communes with those of their nodes that are wanted, a page of them: state, faults, what each plays, when
+        it was last heard of. `total` nodes are wanted; `next` is the offset of the following page, or None."""
+        return await self._read(lambda reader: reader.nodes(wanted))
+
+    async def communes(self) -> Plain:
+        """Every commune with how many of its nodes are in each state, and have faults."""
+        return await self._read(lambda reader: reader.communes())
 
     async def node(self, id: str) -> Plain:
         """One node in full: also what cannot be judged there, its self-tests and its commissionings, newest first.
@@ -293,15 +300,47 @@ class _Reader:
 
     # --- nodes ----------------------------------------------------------------------------------------------
 
-    def nodes(self) -> Plain:
-        known = _Known(
+    def nodes(self, wanted: Wanted) -> Plain:
+        known = self._known()
+        page = finding.page(self._matching(wanted, known), wanted)
+        shown = _grouped(page.found, lambda node: node.commune)
+        return {
+            "now": shape.iso(self._now),
+            "total": page.total,
+            "offset": wanted.offset,
+            "next": page.next,
+            "communes": [
+                {**self._commune(zone, known), "nodes": [self._node(node, known) for node in shown.get(zone.id, ())]}
+                for zone in self._communes()
+                if zone.id in shown
+            ],
+        }
+
+    def communes(self) -> Plain:
+        known = self._known()
+        return {"now": shape.iso(self._now), "communes": [self._commune(zone, known) for zone in self._communes()]}
+
+    def _communes(self) -> list[Zone]:
+        return [zone for zone in self._settings.zones.values() if zone.is_commune]
+
+    def _known(self) -> _Known:
+        return _Known(
             states=self._states(),
             faults=_grouped(self._confirmed(), lambda row: row.node),
             playing=self._playing(),
-            wanted=self._tx.desired(),
+            wanted=self._tx.wanted(),
         )
-        communes = [zone for zone in self._settings.zones.values() if zone.is_commune]
-        return {"now": shape.iso(self._now), "communes": [self._commune(zone, known) for zone in communes]}
+
+    def _matching(self, wanted: Wanted, known: _Known) -> list[Node]:
+        settings = self._settings
+        by_commune = [settings.nodes[id] for zone in self._communes() for id in zone.nodes]
+        return finding.matching(
+            by_commune,
+            wanted,
+            lambda place: shape.commune_name(settings, place),
+            lambda node: str(known.states[node]["state"]),
+            lambda node: bool(known.faults.get(node)),
+        )
 
     def _confirmed(self) -> list[FaultRow]:
         """Faults that have been bad for their hold time; suspicions are no news."""
@@ -322,7 +361,7 @@ class _Reader:
             states={id: {**_stored(self._tx.nodes().get(id)), **self._live.get(id, {})}},
             faults=_grouped(self._confirmed(), lambda row: row.node),
             playing=self._playing(),
-            wanted={one.node: one for one in [self._tx.desired_of(id)] if one},
+            wanted=self._tx.wanted(),
         )
         metrics, rules = self._settings.metrics, self._rules
         return {
@@ -330,6 +369,7 @@ class _Reader:
             **self._node(node, known),
             "unmeasured": [shape.unmeasured(rules[code], names, metrics) for code, names in unmeasured.items()],
             "selftests": [shape.selftest(test, metrics) for test in tests],
+            "trends": trends(tests, self._tx.baselines(id), self._settings.faults, metrics),
             "commissioning": [
                 shape.compared(each, metrics) for test in tests[:1] for each in compared(self._tx, self._settings, test)
             ],
@@ -337,14 +377,12 @@ class _Reader:
         }
 
     def _commune(self, zone: Zone, known: _Known) -> Plain:
-        nodes = [self._node(self._settings.nodes[id], known) for id in zone.nodes]
-        states = [node["state"] for node in nodes]
+        states = [known.states[id]["state"] for id in zone.nodes]
         return {
             "id": zone.id,
             "name": zone.name,
-            "counts": {"total": len(nodes), **{each.value: states.count(each.value) for each in Liveness}},
-            "faulty": sum(bool(node["faults"]) for node in nodes),
-            "nodes": nodes,
+            "counts": {"total": len(states), **{each.value: states.count(each.value) for each in Liveness}},
+            "faulty": sum(id in known.faults for id in zone.nodes),
         }
 
     def _node(self, node: Node, known: _Known) -> Plain:
@@ -355,7 +393,7 @@ class _Reader:
             "model": node.model,
             "place": shape.place(node, self._settings),
             **known.states[node.id],
-            "wanted": {"epoch": wanted.epoch, "rev": wanted.rev} if wanted else None,
+            "wanted": {"epoch": wanted[0], "rev": wanted[1]} if wanted else None,
             "playing": known.playing.get(node.id),
             "faults": [self._fault(row) for row in known.faults.get(node.id, ())],
         }
@@ -368,24 +406,30 @@ class _Reader:
     def incidents(self, everything: bool) -> Plain:
         rows = self._tx.incidents(self._now - BEHIND) if everything else sorted(self._tx.open_incidents(), key=_urgency)
         orders = {order.incident: order for order in self._tx.work_orders()}
-        climbs = self._tx.climbs(row.id for row in rows)
-        hushes = self._hushes()
+        climbs, hushes = self._tx.climbs(row.id for row in rows), self._hushes()
+        sent, events = self._tx.outbox_of(row.id for row in rows), self._tx.incident_events_of(row.id for row in rows)
         children = _grouped((row for row in rows if row.parent is not None), lambda row: row.parent)
         return {
             "now": shape.iso(self._now),
             "incidents": [
                 {
-                    **self._incident(row, orders.get(row.id), children.get(row.id, ())),
-                    **self._telling(row, climbs.get(row.id), hushes),
+                    **self._incident(row, orders.get(row.id), children.get(row.id, ()), sent[row.id], events[row.id]),
+                    **self._telling(row, sent[row.id], climbs.get(row.id), hushes),
+                    "photos": self._photos(row.id),
                 }
                 for row in rows
             ],
         }
 
-    def _telling(self, row: Incident, climb: ClimbRow | None, hushes: Sequence[Hush]) -> Plain:
+    def _photos(self, incident: int) -> list[Plain]:
+        return [shape.photo(each, self._people) for each in self._tx.work_photos(incident)]
+
+    def _telling(
+        self, row: Incident, sent: Sequence[OutboxRow], climb: ClimbRow | None, hushes: Sequence[Hush]
+    ) -> Plain:
         zone, is_open = self._settings.site.zone, row.state in OPEN_STATES
         silenced = hushed_by(row, hushes, self._now, zone) if is_open else None
-        return shape.telling(self._tx.outbox(row.id), climb, silenced, self._people, self._now, zone)
+        return shape.telling(sent, climb, silenced, self._people, self._now, zone)
 
     def _hushes(self) -> list[Hush]:
         every = (*self._settings.alerts.hushes, *self._tx.hushes(self._now))
@@ -399,17 +443,26 @@ class _Reader:
                 role: [self._people.get(id, id) for id in on_call(shifts, self._now, zone)]
                 for role, shifts in alerts.on_call.items()
             },
+            "until": {role: shape.iso(until(shifts, self._now, zone)) for role, shifts in alerts.on_call.items()},
+            "communes": [shape.told_of_commune(commune, self._settings) for commune in self._communes()],
             "silences": [shape.hush(hush, self._now, zone) for hush in self._hushes()],
         }
 
-    def _incident(self, row: Incident, order: WorkOrder | None, children: Sequence[Incident]) -> Plain:
-        sent: list[OutboxRow] = self._tx.outbox(row.id)
+    def _incident(
+        self,
+        row: Incident,
+        order: WorkOrder | None,
+        children: Sequence[Incident],
+        sent: Sequence[OutboxRow],
+        events: Iterable[IncidentEvent],
+    ) -> Plain:
         return {
             **shape.incident(row, self._settings, self._rules.get(row.cause)),
+            "acknowledged_by_name": self._people.get(row.acknowledged_by, row.acknowledged_by),
             "children": [child.id for child in children],
             "messages": shape.messages(sent),
             "work_order": shape.work_order(order, self._people, self._now),
-            "history": shape.history(self._tx.incident_events(row.id)),
+            "history": shape.history(events),
         }
 
     def orders(self, everything: bool, person: str, overdue: bool) -> Plain:
@@ -433,8 +486,9 @@ class _Reader:
         row = self._tx.incident(id)
         if row is None:
             raise KeyError(f"there is no incident {id}")
-        photos = [shape.photo(each, self._people) for each in self._tx.work_photos(id)]
-        return {"now": shape.iso(self._now), **self._incident(row, self._tx.work_order(id), ()), "photos": photos}
+        order, sent, events = self._tx.work_order(id), self._tx.outbox(id), self._tx.incident_events(id)
+        told = self._incident(row, order, (), sent, events)
+        return {"now": shape.iso(self._now), **told, "photos": self._photos(id)}
 
     def month(self, month: str, start: datetime, end: datetime, commune: str) -> Plain:
         log = monthreport.read(self._tx, self._settings, start, end)
@@ -580,7 +634,7 @@ class _Known:
         states: Mapping[str, Plain],
         faults: Mapping[str, Sequence[FaultRow]],
         playing: Mapping[str, Plain],
-        wanted: Mapping[str, Desired],
+        wanted: Mapping[str, tuple[int, int]],
     ) -> None:
         self.states = states
         self.faults = faults

@@ -6,7 +6,7 @@ import asyncio
 import hmac
 from collections.abc import Awaitable
 from datetime import date, datetime
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from fastapi import APIRouter, Depends, Header, Query, Request
@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 
 from controller.adapters.notify.webhook import signature
 from controller.domain.centre import RULES
+from controller.domain.finding import Wanted
 from controller.domain.hush import Hush, HushKind
 from controller.domain.site import Settings
 from controller.domain.watching import Ailment
@@ -33,6 +34,9 @@ from controller.web.needs import Controller
 
 CANARY_PATH = "/canary"
 """Where the controller receives its own canary's webhooks."""
+
+USUAL_NODES, MOST_NODES = 200, 1000
+"""Nodes in one answer of /api/nodes, if nothing else is asked for, and at most."""
 
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 Targets = Annotated[list[Name], Field(min_length=1, max_length=1000)]
@@ -114,8 +118,18 @@ def _reading(app: Controller, live: Live) -> APIRouter:
         return await full_status(app)
 
     @routes.get("/nodes")
-    async def nodes() -> Plain:
-        return await app.reporting.nodes()
+    async def nodes(
+        q: Annotated[str, Query(max_length=200)] = "",
+        commune: str = "",
+        state: Literal["", "trouble", "online", "suspect", "offline", "unknown"] = "",
+        offset: Annotated[int, Query(ge=0)] = 0,
+        limit: Annotated[int, Query(ge=1, le=MOST_NODES)] = USUAL_NODES,
+    ) -> Plain:
+        return await app.reporting.nodes(Wanted(q, commune, state, offset, limit))
+
+    @routes.get("/communes")
+    async def communes() -> Plain:
+        return await app.reporting.communes()
 
     @routes.get("/nodes/{id}")
     async def node(id: str) -> Plain:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, Response
 
 from controller.domain import wording
 from controller.domain.faults import Text
+from controller.domain.finding import STATES, Wanted
 from controller.services import labels
 from controller.services.readmodels import Plain, evidence, iso
-from controller.web.api import full_status
+from controller.web.api import full_status, picture
 from controller.web.guard import Refusal
 from controller.web.i18n import COOKIE, LANGUAGES, UNITS, Speaker, choose
 from controller.web.needs import Controller
 from controller.web.sketch import sketch
+from controller.web.trend import line
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -30,9 +33,15 @@ PARTS: Mapping[str, str] = {
     "air": "air",
     "incidents": "incidents",
     "next": "air config",
+    "people": "config alerts",
     "nodes": "nodes incidents air config",
 }
 """Parts of the page, in its order, each with the change topics that put it out of date."""
+
+PAGE = 100
+"""Nodes of one page of the list."""
+MAP_MOST = 300
+"""With more nodes the map would be a blot, and larger than all the rest: communes are listed instead."""
 
 YEAR_S = 365 * 24 * 3600
 
@@ -49,16 +58,16 @@ def environment() -> Environment:
 
 
 def router(app: Controller) -> APIRouter:
-    """GET / and GET /part/{name}."""
+    """GET /, GET /part/{name}, GET /node/{id} and the pictures on the cards."""
     templates = environment()
     routes = APIRouter()
 
     @routes.get("/")
     async def page(request: Request, lang: str | None = None) -> HTMLResponse:
-        speaker = _speaker(app, request, lang)
+        speaker, wanted = _speaker(app, request, lang), _wanted(request)
         context = _context(app, speaker)
         for name in PARTS:
-            context |= await _models(app)[name]()
+            context |= await _models(app, wanted)[name]()
         answer = _answer(templates.get_template("page.html").render(context), request)
         if lang in LANGUAGES:
             answer.set_cookie(COOKIE, lang, max_age=YEAR_S, httponly=True, samesite="lax")
@@ -68,8 +77,21 @@ def router(app: Controller) -> APIRouter:
     async def part(name: str, request: Request, lang: str | None = None) -> HTMLResponse:
         if name not in PARTS:
             raise Refusal(404, f"no part called {name[:40]!r}")
-        context = _context(app, _speaker(app, request, lang)) | await _models(app)[name]()
+        context = _context(app, _speaker(app, request, lang)) | await _models(app, _wanted(request))[name]()
         return _answer(templates.get_template(f"parts/{name}.html").render(context), request)
+
+    @routes.get("/node/{id}")
+    async def node(id: str, request: Request, lang: str | None = None) -> HTMLResponse:
+        try:
+            told = await app.reporting.node(id)
+        except KeyError:
+            raise Refusal(404, f"no node called {id[:50]!r}") from None
+        context = _context(app, _speaker(app, request, lang)) | {"node": told, "line": line}
+        return _answer(templates.get_template("parts/node.html").render(context), request)
+
+    @routes.get("/incidents/{id}/photos/{sha256}")
+    async def photo(id: int, sha256: str, small: bool = False) -> Response:
+        return picture(await app.workshop.photo(id, sha256, small=small))
 
     return routes
 
@@ -94,6 +116,7 @@ def _context(app: Controller, speaker: Speaker) -> dict[str, Any]:
         "languages": LANGUAGES,
         "now": iso(speaker.now),
         "site": app.settings.site,
+        "site_communes": [zone for zone in app.settings.zones.values() if zone.is_commune],
         "parts": PARTS,
         "speak": speaker,
         "t": speaker.t,
@@ -112,7 +135,21 @@ def _names(table: Mapping[Any, Text], speaker: Speaker) -> dict[str, str]:
     return {str(key): labels.named(table, key).in_language(speaker.language) for key in table}
 
 
-def _models(app: Controller) -> dict[str, Callable[[], Awaitable[Plain]]]:
+def _wanted(request: Request) -> Wanted:
+    """What the form above the list asks for; nonsense is as if nobody had asked."""
+    asked = request.query_params
+    number, state = asked.get("page", "1"), asked.get("state", "")
+    page = int(number) if number.isascii() and number.isdigit() and len(number) < 6 else 1
+    return Wanted(
+        asked.get("q", "")[:200],
+        asked.get("commune", ""),
+        state if state in STATES else "",
+        offset=PAGE * (max(1, page) - 1),
+        limit=PAGE,
+    )
+
+
+def _models(app: Controller, wanted: Wanted) -> dict[str, Callable[[], Awaitable[Plain]]]:
     async def overview() -> Plain:
         return {"status": await full_status(app), "emergencies": (await app.reporting.emergencies())["active"]}
 
@@ -123,10 +160,28 @@ def _models(app: Controller) -> dict[str, Callable[[], Awaitable[Plain]]]:
         return by_cause((await app.reporting.incidents())["incidents"])
 
     async def nodes() -> Plain:
-        communes = (await app.reporting.nodes())["communes"]
-        return {"communes": communes, "sketch": sketch(communes)}
+        listed = await app.reporting.nodes(wanted)
+        found = {"wanted": wanted, "listed": listed, "per_page": PAGE, "states": STATES, "sketch": None, "places": []}
+        if listed["total"] > MAP_MOST:
+            return {**found, "places": (await app.reporting.communes())["communes"]}
+        drawn = listed if listed["total"] <= PAGE else await app.reporting.nodes(replace(wanted, offset=0, limit=None))
+        return {**found, "sketch": sketch(drawn["communes"])}
 
-    return {"overview": overview, "air": air, "incidents": incidents, "next": air, "nodes": nodes}
+    async def people() -> Plain:
+        return {"alerts": on_duty(await app.reporting.alerts())}
+
+    return {"overview": overview, "air": air, "incidents": incidents, "next": air, "people": people, "nodes": nodes}
+
+
+def on_duty(alerts: Plain) -> Plain:
+    """`alerts` with the communes that the same people are told of put together, in the order of the first."""
+    teams: dict[tuple[str, ...], Plain] = {}
+    for commune in alerts["communes"]:
+        ids = tuple(each["id"] for each in commune["told"])
+        team = teams.setdefault(ids, {"told": commune["told"], "communes": []})
+        team["communes"].append(commune["name"])
+    times = [*alerts["until"].values(), *(each["until"] for each in alerts["silences"] if each["active"])]
+    return {**alerts, "teams": list(teams.values()), "next": min(filter(None, times), default=None)}
 
 
 def by_cause(incidents: list[Plain]) -> Plain:

@@ -8,8 +8,10 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from broadcasts.model import Priority
+from controller.domain.commissioning import Baseline, Selftest
 from controller.domain.delivery import DeliveryState
 from controller.domain.liveness import Liveness
+from controller.ports import Tx
 from tests.browser.conftest import Open, Served
 from tests.district import District
 
@@ -207,6 +209,48 @@ def test_times_move_on_while_nothing_happens(served: Served, open_page: Open) ->
     expect(seen).not_to_have_text(first)
     clock = page.locator("#wall").inner_text()
     expect(page.locator("#wall")).not_to_have_text(clock)
+
+
+# --- many nodes, and one in full ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", ["desktop", "phone"])
+def test_a_node_is_found_by_typing_and_opens_with_the_trend_of_its_self_tests(
+    served: Served, open_page: Open, screens: Path, size: str
+) -> None:
+    async def tested(district: District) -> None:
+        base = Baseline("tam-lu-04", district.at(-20_000), "Hùng", "", 1, {"line_z_ohm": 8.0})
+        tests = [
+            Selftest("tam-lu-04", district.at(-1440 * n), n > 1, {"line_z_ohm": 8 + 9 / n}, {"speaker line": said})
+            for n, said in enumerate(("failed", *["passed"] * 9), 1)
+        ]
+
+        def write(tx: Tx) -> None:
+            tx.put_selftests(tests)
+            tx.new_baseline(base)
+
+        await district.store.transact(write)
+
+    served.do(a_busy_morning(served.district))
+    served.do(tested(served.district))
+    page = open_page(size=size)
+    page.get_by_role("searchbox").fill("tam lu 4")
+    expect(page.locator(".node")).to_have_count(1)
+    page.locator("#node-tam-lu-04 > details > summary").click()
+    expect(page.locator("#node-tam-lu-04 .facts")).to_be_visible()
+    measure = page.locator("#node-tam-lu-04 .measure")
+    expect(measure.locator("polyline")).to_have_count(1)
+    expect(measure.locator("line.base")).to_have_count(1)
+    measure.locator("summary").click()
+    expect(measure.locator("ol li")).to_have_count(11)
+    assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]  # type: ignore[index]
+    page.locator("#nodes").screenshot(path=screens / f"node-{size}-vi.png")
+    served.do(served.district.heard_from("tam-lu-04", state=Liveness.OFFLINE, ago_s=70))
+    expect(page.locator("#node-tam-lu-04 .why")).to_have_text("Mất liên lạc")
+    expect(page.locator("#node-tam-lu-04 .facts")).to_contain_text("Mất liên lạc")
+    assert weak_texts(page) == []
+    page.reload(wait_until="domcontentloaded")
+    expect(page.locator(".node")).to_have_count(1)
 
 
 # --- on a phone, with a keyboard ----------------------------------------------------------------------------

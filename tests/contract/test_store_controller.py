@@ -256,6 +256,10 @@ async def test_a_node_enrolled_again_has_only_its_new_password(store: SqlStore) 
 async def test_a_node_has_one_desired_document_byte_for_byte(store: SqlStore) -> None:
     await store.transact(lambda tx: tx.put_desired([desired("na-meo-01"), desired("na-meo-02")]))
     await store.transact(lambda tx: tx.put_desired([desired("na-meo-01", rev=2)]))
+    assert {node: rev for node, (_, rev) in (await store.transact(lambda tx: tx.wanted())).items()} == {
+        "na-meo-01": 2,
+        "na-meo-02": 1,
+    }
 
     held = await store.transact(lambda tx: tx.desired())
     assert held == {"na-meo-01": desired("na-meo-01", rev=2), "na-meo-02": desired("na-meo-02")}

@@ -105,6 +105,7 @@ async def test_the_reading_endpoints_give_what_reporting_gives(web: httpx.AsyncC
     await district.broken("na-meo-03")
     report = district.reporting
     assert (await web.get("/api/nodes")).json() == await report.nodes()
+    assert (await web.get("/api/communes")).json() == await report.communes()
     assert (await web.get("/api/incidents?all=1")).json() == await report.incidents(all=True)
     assert (await web.get("/api/air")).json() == await report.air()
     today = (await web.get("/api/log")).json()
@@ -112,6 +113,21 @@ async def test_the_reading_endpoints_give_what_reporting_gives(web: httpx.AsyncC
     assert [row["title"] for row in today["occurrences"]] == ["Bản tin"]
     why = (await web.get("/api/why/ban-tin@2026-11-23T08:00?node=na-meo-01")).json()
     assert [each["node"] for each in why["nodes"]] == ["na-meo-01"]
+
+
+async def test_nodes_come_a_page_at_a_time_and_can_be_looked_for(web: httpx.AsyncClient, district: District) -> None:
+    await district.heard_from()
+    await district.broken("na-meo-03")
+    seen, offset = list[str](), 0
+    while offset is not None:
+        page = (await web.get(f"/api/nodes?limit=7&offset={offset}")).json()
+        seen += [node["id"] for commune in page["communes"] for node in commune["nodes"]]
+        offset = page["next"]
+    assert seen == list(district.settings.nodes)
+    (commune,) = (await web.get("/api/nodes?q=na+meo&state=trouble")).json()["communes"]
+    assert (commune["counts"]["total"], [node["id"] for node in commune["nodes"]]) == (5, ["na-meo-03"])
+    for wrong in ("state=broken", "limit=5000", "offset=-1"):
+        assert (await web.get(f"/api/nodes?{wrong}")).status_code == 422
 
 
 async def test_an_unknown_occurrence_is_404_with_a_suggestion(web: httpx.AsyncClient, district: District) -> None:

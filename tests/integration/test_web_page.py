@@ -5,19 +5,25 @@ from __future__ import annotations
 import re
 import string
 from dataclasses import replace
+from datetime import time
 from html.parser import HTMLParser
+from pathlib import Path
 
 import httpx
 import pytest
 
-from broadcasts.model import Priority
+from broadcasts.model import Priority, Zone
 from controller.domain.delivery import DeliveryState
+from controller.domain.duty import Shift
+from controller.domain.escalation import AlertSettings, Channel, Person
 from controller.domain.faults import Text
 from controller.domain.liveness import Liveness
+from controller.domain.workorders import Step
 from controller.web.i18n import WORDS, accepted, choose
 from controller.web.pages import PARTS
-from controller.web.server import STATIC
-from tests.district import AMPLIFIER, District, district
+from controller.web.server import STATIC, create
+from tests.district import AMPLIFIER, TOKEN, District, district
+from tests.pictures import picture
 
 EVIL = "<img src=x onerror=alert(1)>\"'{{7*7}}"
 
@@ -83,6 +89,69 @@ async def test_nodes_without_coordinates_are_listed_though_not_drawn(web: httpx.
     html = (await web.get("/part/nodes")).text
     assert 'class="card map"' not in html
     assert 'id="node-na-meo-01"' in html
+
+
+async def test_ten_thousand_nodes_are_a_small_page_with_all_communes_on_it(tmp_path: Path) -> None:
+    one = next(iter(district().nodes.values()))
+    nodes = {f"x-{n}": replace(one, id=f"x-{n}", name=f"Cụm {n}", commune=f"xa-{n // 100}") for n in range(10_000)}
+    communes = {
+        f"xa-{c}": Zone(f"xa-{c}", f"Xã {c}", tuple(f"x-{c * 100 + n}" for n in range(100)), is_commune=True)
+        for c in range(100)
+    }
+    place = await District.opened(tmp_path)
+    place.reporting.reload(replace(place.settings, nodes=nodes, zones=communes))
+    place.settings = replace(place.settings, nodes=nodes, zones=communes)
+    transport = httpx.ASGITransport(create(place, token=TOKEN))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as web:
+        first, last = (await web.get("/part/nodes")).text, (await web.get("/part/nodes?page=100")).text
+        assert len(first.encode()) < 200_000
+        assert (first.count('class="node '), 'id="node-x-99"' in first, 'id="node-x-9999"' in last) == (100, True, True)
+        assert first.count('data-find=\'{"commune"') == 100
+        assert "9901–10000 trong 10000 cụm loa" in Tags(last).text
+        some = (await web.get("/part/nodes?q=cum+4242&state=unknown&commune=xa-42")).text
+        assert (some.count('class="node '), 'id="node-x-4242"' in some) == (1, True)
+        assert "Không có cụm loa nào như vậy." in (await web.get("/part/nodes?q=zzz&page=-1&state=x")).text
+    await place.store.close()
+
+
+async def test_one_node_in_full_names_what_is_not_measured_and_a_ghost_is_404(
+    web: httpx.AsyncClient, place: District
+) -> None:
+    await place.heard_from()
+    assert "Điện lưới" in Tags((await web.get("/node/na-meo-01")).text).text
+    assert (await web.get("/node/ghost")).status_code == 404
+
+
+async def test_the_page_says_who_is_told_of_each_commune_and_until_when(
+    web: httpx.AsyncClient, place: District
+) -> None:
+    def person(id: str, *communes: str, technician: bool = True) -> Person:
+        return Person(id, id.title(), "vi", (Channel("smtp", f"{id}@x"),), frozenset(communes), technician=technician)
+
+    people = (person("hung", "na-meo", "son-lu"), person("lan"), person("tuan", technician=False))
+    rota = {"district": (Shift(("tuan",), end=time(17)),), "manager": ()}
+    place.reporting.reload(replace(place.settings, alerts=AlertSettings(people=people, on_call=rota)))
+    text = squeezed(Tags((await web.get("/part/people")).text).text)
+    assert "Na Mèo, Sơn Lư Hung Lan" in text
+    assert "Trực huyện Tuan đến 17:00" in text
+    assert "Quản lý trực không có ai" in text
+
+
+async def test_a_picture_of_a_repair_is_on_its_card_and_only_there(web: httpx.AsyncClient, place: District) -> None:
+    incident, other = await place.broken("na-meo-03"), await place.broken("na-meo-04")
+    await place.workshop.act(incident.id, Step.ACCEPTED, "lan", photos=[picture(size=(1600, 800))])
+    html = (await web.get("/part/incidents")).text
+    sources = re.findall(r'src="(/incidents/\d+/photos/[0-9a-f]{64}\?small=1)"', html)
+    assert len(sources) == 1
+    small, whole = await web.get(sources[0]), await web.get(sources[0].partition("?")[0])
+    assert (small.headers["content-type"], len(small.content) < len(whole.content)) == ("image/jpeg", True)
+    assert (await web.get(sources[0].replace(f"/{incident.id}/", f"/{other.id}/"))).status_code == 404
+
+
+async def test_an_overdue_repair_is_marked(web: httpx.AsyncClient, place: District) -> None:
+    incident = await place.broken("na-meo-03", minutes_ago=5 * 60)
+    await place.workshop.act(incident.id, Step.ACCEPTED, "lan")
+    assert 'class="chip overdue">Quá hạn' in (await web.get("/part/incidents")).text
 
 
 async def test_a_lost_broker_and_a_bad_configuration_are_banners(web: httpx.AsyncClient, place: District) -> None:

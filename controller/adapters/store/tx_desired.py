@@ -23,6 +23,10 @@ class DesiredTx(TxBase):
     def desired_of(self, node: str) -> Desired | None:
         return DESIRED.first(self.conn, DESIRED.select().where(schema.desired.c.node == node))
 
+    def wanted(self) -> dict[str, tuple[int, int]]:
+        rows = schema.desired.c
+        return {node: (epoch, rev) for node, epoch, rev in self.conn.execute(select(rows.node, rows.epoch, rows.rev))}
+
     def put_desired(self, rows: Iterable[Desired]) -> None:
         DESIRED.put(self.conn, rows)
 

@@ -47,6 +47,10 @@ function tick() {
     const [start, end] = [Date.parse(each.dataset.start), Date.parse(each.dataset.end)];
     each.value = Math.min(1, Math.max(0, (now() - start) / Math.max(1, end - start)));
   }
+  for (const each of document.querySelectorAll("[data-until]")) {
+    const part = parts.find((one) => one.element.contains(each));
+    if (Date.parse(each.dataset.until) < now() && Date.now() - part.asked > RETRY_MS) refresh(part); // a shift ended
+  }
   put(document.getElementById("wall"), hour.format(now()));
 }
 
@@ -72,7 +76,56 @@ function partOf(event) {
   return parts.find((part) => part.element === (event.detail?.ctx?.sourceElement ?? event.target));
 }
 
-document.addEventListener("htmx:after:swap", tick);
+// --- one node in full, and finding nodes -----------------------------------------------------------------------
+
+const find = document.getElementById("find");
+const list = parts.find((part) => part.element.dataset.part === "nodes");
+
+function detail(details) {
+  details.querySelector(":scope > .detail")?.dispatchEvent(new CustomEvent("refresh"));
+}
+
+document.addEventListener("toggle", (event) => {
+  if (event.target.open && event.target.matches?.(".node > details")) detail(event.target);
+}, true); // toggle does not bubble
+
+document.addEventListener("htmx:after:swap", (event) => {
+  tick();
+  if (partOf(event) !== list) return;
+  if (searched) for (const each of list.element.querySelectorAll(".commune > details")) each.open = true;
+  searched = false;
+  for (const each of list.element.querySelectorAll(".node > details[open]")) detail(each);
+});
+
+let searched = false; // what was looked for is to be seen, not folded away
+
+function search(changes) {
+  searched = true;
+  for (const [name, value] of Object.entries({ page: 1, ...changes })) find.elements[name].value = value;
+  const asked = new URLSearchParams([...new FormData(find)].filter(([name, value]) => value && !(name === "page" && value === "1")));
+  history.replaceState(null, "", `/${asked.size ? `?${asked}` : ""}`);
+  list.asked = 0; // somebody waits for it
+  clearTimeout(list.timer);
+  list.timer = 0;
+  refresh(list);
+}
+
+let typing = 0;
+find.addEventListener("input", () => {
+  clearTimeout(typing);
+  typing = setTimeout(search, 250, {});
+});
+find.addEventListener("submit", (event) => {
+  event.preventDefault();
+  search({});
+});
+document.addEventListener("click", (event) => {
+  const link = event.target.closest?.("a[data-find]");
+  if (!link || event.ctrlKey || event.metaKey) return;
+  event.preventDefault();
+  search(JSON.parse(link.dataset.find));
+  document.getElementById("nodes").scrollIntoView({ block: "start" });
+});
 document.addEventListener("htmx:error", (event) => {
   const part = partOf(event);
   if (part) setTimeout(refresh, RETRY_MS, part);
@@ -135,8 +188,9 @@ function watch() {
 
 function unfold(hash) {
   const target = hash.length > 1 && document.getElementById(hash.slice(1));
+  if (!target && hash.startsWith("#node-")) search({ q: hash.slice("#node-".length) }); // it is on another page
   if (!target) return;
-  for (let each = target.querySelector("details"); each; each = each.parentElement.closest("details")) each.open = true;
+  for (let each = target.matches(".part, .area-nodes") ? null : target.querySelector("details"); each; each = each.parentElement.closest("details")) each.open = true;
   target.scrollIntoView({ block: "nearest" });
 }
 
