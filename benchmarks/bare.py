@@ -52,16 +52,17 @@ class Subscriber:
 async def fan_out(enrolments: Sequence[Enrolment], publisher: tuple[str, str], rounds: int) -> list[float]:
     """Milliseconds from the publish to each subscriber, of all rounds. `publisher`: user and password."""
     raise_file_limit()
+    access, topic = enrolments[0].mqtt, Topics(enrolments[0].root).emergency(ZONE)
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, publisher[0], protocol=MQTTProtocolVersion.MQTTv5)
+    client.username_pw_set(*publisher)
+    # Before the others: paho's own loop is deaf on a file descriptor of 1,024 or higher.
+    await asyncio.to_thread(client.connect, access.host, access.port)
+    client.loop_start()
     executor, pace = DaemonPool(CONNECTS_AT_ONCE), Pace(CONNECTS_PER_S)
     subscribers = [Subscriber(enrolment, executor, pace) for enrolment in enrolments]
     for one in subscribers:
         one.link.open()
     await _until(lambda: all(one.link.connected for one in subscribers))
-    access, topic = enrolments[0].mqtt, Topics(enrolments[0].root).emergency(ZONE)
-    client = mqtt.Client(CallbackAPIVersion.VERSION2, publisher[0], protocol=MQTTProtocolVersion.MQTTv5)
-    client.username_pw_set(*publisher)
-    await asyncio.to_thread(client.connect, access.host, access.port)
-    client.loop_start()
     taken: list[float] = []
     for n in range(rounds):
         await asyncio.sleep(1)

@@ -30,7 +30,7 @@ NODES = int(os.environ.get("LOA_BENCH_NODES", "100"))
 IDLE_S = 40.0
 WATCH_S = 65.0
 """How long after a return for alarms: beyond the grace of two heartbeats."""
-ROUNDS = 3
+ROUNDS = 5
 AWAY_S = 5.0
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -152,16 +152,20 @@ async def _return(network: Fleet, report: Report) -> None:
 
 async def _emergency(network: Fleet, report: Report) -> None:
     answered: list[float] = []
+    handed: list[float] = []
     taken: dict[str, list[float]] = {"p50": [], "p99": [], "max": []}
     for _ in range(ROUNDS):
         began = time.time()
         order: Any = await network.post("emergency", to=["all"], by="bench", sound="thu-nghiem")
         answered.append((time.time() - began) * 1000)
+        handed.append(order["handed_ms"])
         summary = await _started(network, order["id"])
         for name, values in taken.items():
             values.append((summary["first"] - began) * 1000 + summary["skew_ms"][name])
         await network.post(f"emergency/{order['id']}/end", by="bench")
         await asyncio.sleep(5 + NODES / 1000)
+    report.spread("emergency_accepted_to_broker", handed, "ms")
+    report.add("emergency_accepted_to_broker_max", max(handed), "ms")
     report.spread("emergency_order_answered", answered, "ms")
     for name, values in taken.items():
         report.spread(f"emergency_to_first_sample_{name}", values, "ms")

@@ -102,6 +102,9 @@ NOBODY_SUBSCRIBED = "nobody is subscribed"
 """The broker took a message, but no client is there to get it: the node is absent."""
 
 
+Handed = Callable[[float], None]
+
+
 class Bus(Protocol):
     """The broker connection. Events come in batches, in order."""
 
@@ -115,10 +118,18 @@ class Bus(Protocol):
     def connected(self) -> bool: ...
 
     async def publish(
-        self, topic: str, payload: bytes, *, retain: bool = False, qos: int = 1, expiry_s: int | None = None
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        retain: bool = False,
+        qos: int = 1,
+        expiry_s: int | None = None,
+        handed: Handed | None = None,
     ) -> str:
         """Empty when the broker acknowledged; otherwise the reason in one line ("not connected", "denied"...).
-        Nothing is queued while disconnected."""
+        Nothing is queued while disconnected. With `handed` it is urgent: it goes before whatever waits, and `handed`
+        is told the monotonic time at which it left for the broker."""
 
 
 # --- store --------------------------------------------------------------------------------------------------

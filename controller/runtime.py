@@ -35,7 +35,7 @@ from controller.adapters.timer import ApsTimer
 from controller.adapters.watch import edits
 from controller.app import App, Loopback, build
 from controller.domain.site import Mqtt, Settings
-from controller.ports import BusEvent, ConfigRefused, Notifier, Store
+from controller.ports import BusEvent, ConfigRefused, Handed, Notifier, Store
 from controller.services.leadership import Candidate, Deposed, FencedStore, Leadership
 from controller.services.reporting import Reporting
 from controller.settings import ConfigError, load
@@ -380,7 +380,14 @@ class _NoBus:
         yield ()
 
     async def publish(
-        self, topic: str, payload: bytes, *, retain: bool = False, qos: int = 1, expiry_s: int | None = None
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        retain: bool = False,
+        qos: int = 1,
+        expiry_s: int | None = None,
+        handed: Handed | None = None,
     ) -> str:
         return "this controller does not lead"
 

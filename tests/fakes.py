@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from controller.ports import BusDown, BusEvent, BusUp, Received
+from controller.ports import BusDown, BusEvent, BusUp, Handed, Received
 
 START = datetime(2026, 11, 23, 1, 0, tzinfo=UTC)
 
@@ -145,11 +145,20 @@ class FakeBus:
             yield [event]
 
     async def publish(
-        self, topic: str, payload: bytes, *, retain: bool = False, qos: int = 1, expiry_s: int | None = None
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        retain: bool = False,
+        qos: int = 1,
+        expiry_s: int | None = None,
+        handed: Handed | None = None,
     ) -> str:
         if not self._connected:
             return "not connected"
         if self.refuse:
             return self.refuse
+        if handed is not None:
+            handed(self.clock.monotonic())
         self.published.append(Published(topic, payload, retain, qos, expiry_s))
         return ""

@@ -29,7 +29,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from controller.adapters.frames import BufferedClient
 from controller.domain.site import Mqtt
-from controller.ports import NOBODY_SUBSCRIBED, BusDown, BusEvent, BusUp, Clock, Received
+from controller.ports import NOBODY_SUBSCRIBED, BusDown, BusEvent, BusUp, Clock, Handed, Received
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +38,9 @@ CONNECT_TIMEOUT_S = 5.0
 BACKOFF_S = (0.3, 1.5)
 """Bounds of the random pause before the next attempt: short, because a warning may be waiting."""
 MAX_INFLIGHT = 20
+"""Sent and not yet acknowledged: as many as Mosquitto takes unless it is configured otherwise."""
+KEPT_FREE = 4
+"""Of these, for what is urgent."""
 MAX_WAITING = 20_000
 """Publishes that may wait for an acknowledgement; more are refused with a reason."""
 NO_SUBSCRIBERS = 0x10
@@ -60,6 +63,7 @@ class _Order:
     qos: int
     retain: bool
     expiry_s: int | None
+    handed: Handed | None
     done: asyncio.Future[str]
 
 
@@ -83,6 +87,7 @@ class MqttBus:
         self._clock = clock
         self._inbox: deque[BusEvent] = deque()
         self._orders: deque[_Order] = deque()
+        self._urgent: deque[_Order] = deque()
         self._waiting: dict[int, _Order] = {}
         self._stopping = False
         self._up = False
@@ -128,17 +133,25 @@ class MqttBus:
                 return
 
     async def publish(
-        self, topic: str, payload: bytes, *, retain: bool = False, qos: int = 1, expiry_s: int | None = None
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        retain: bool = False,
+        qos: int = 1,
+        expiry_s: int | None = None,
+        handed: Handed | None = None,
     ) -> str:
         if not self._up or self._loop is None:
             return "not connected"
-        if len(self._orders) + len(self._waiting) >= MAX_WAITING:
+        if handed is None and len(self._orders) + len(self._waiting) >= MAX_WAITING:
             return f"{MAX_WAITING} messages are waiting for the broker already"
-        order = _Order(topic, payload, qos, retain, expiry_s, self._loop.create_future())
-        self._orders.append(order)
+        order = _Order(topic, payload, qos, retain, expiry_s, handed, self._loop.create_future())
+        queue = self._orders if handed is None else self._urgent
+        queue.append(order)
         if not self._up:  # lost since we looked: nobody answers what came after the last clean-up
             with suppress(ValueError):
-                self._orders.remove(order)
+                queue.remove(order)
                 return "not connected"
         self._wake()
         return await order.done
@@ -217,18 +230,26 @@ class MqttBus:
 
     def _hand_out_orders(self) -> None:
         # No more than paho sends at once: what waits in its own queue is sent later, without being asked about again.
-        while self._orders and self._up and len(self._waiting) < MAX_INFLIGHT:
-            order = self._orders.popleft()
-            if reason := self._refusal():
-                self._settle(order, reason)
-                continue
-            info = self._client.publish(order.topic, order.payload, order.qos, order.retain, _expiry(order.expiry_s))
-            if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
-                self._settle(order, paho.error_string(info.rc))
-            elif order.qos == 0:
-                self._settle(order, "")
-            else:
-                self._waiting[info.mid] = order
+        # A warning goes before a thousand playlists, and finds room among what the broker lets be under way.
+        while self._urgent and self._up and len(self._waiting) < MAX_INFLIGHT:
+            self._hand_out(self._urgent.popleft())
+        while self._orders and self._up and len(self._waiting) < MAX_INFLIGHT - KEPT_FREE:
+            self._hand_out(self._orders.popleft())
+
+    def _hand_out(self, order: _Order) -> None:
+        if reason := self._refusal():
+            self._settle(order, reason)
+            return
+        info = self._client.publish(order.topic, order.payload, order.qos, order.retain, _expiry(order.expiry_s))
+        if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            self._settle(order, paho.error_string(info.rc))
+            return
+        if order.handed is not None:
+            self._call(order.handed, self._clock.monotonic())
+        if order.qos == 0:
+            self._settle(order, "")
+        else:
+            self._waiting[info.mid] = order
 
     def _goodbye(self) -> None:
         if self._up:
@@ -308,8 +329,9 @@ class MqttBus:
 
     def _fail_all(self, reason: str) -> None:
         self._up = False
-        orders = [*self._waiting.values(), *self._orders]
+        orders = [*self._waiting.values(), *self._urgent, *self._orders]
         self._waiting.clear()
+        self._urgent.clear()
         self._orders.clear()
         for order in orders:
             self._settle(order, reason)

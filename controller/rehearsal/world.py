@@ -14,7 +14,7 @@ from typing import TypeVar
 from broadcasts.model import Item, Rendered
 from controller.adapters.store.sql import SqlStore
 from controller.domain.escalation import Channel
-from controller.ports import AudioRefused, BusDown, BusEvent, BusUp, Outgoing, Received, Tx
+from controller.ports import AudioRefused, BusDown, BusEvent, BusUp, Handed, Outgoing, Received, Tx
 
 T = TypeVar("T")
 
@@ -151,7 +151,14 @@ class VirtualBus:
             yield batch
 
     async def publish(
-        self, topic: str, payload: bytes, *, retain: bool = False, qos: int = 1, expiry_s: int | None = None
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        retain: bool = False,
+        qos: int = 1,
+        expiry_s: int | None = None,
+        handed: Handed | None = None,
     ) -> str:
         return self._take(topic, payload, retain) if self._connected else "not connected"
 

@@ -35,7 +35,7 @@ from controller.domain.emergencies import (
     slot,
 )
 from controller.domain.site import Settings
-from controller.ports import NOBODY_SUBSCRIBED, AuditRow, Bus, Clock, Library, Store, StoreError, Timer, Tx
+from controller.ports import NOBODY_SUBSCRIBED, AuditRow, Bus, Clock, Handed, Library, Store, StoreError, Timer, Tx
 from controller.services.changes import Changes
 from controller.services.sounds import Sounds, alarm_items
 from controller.wire.messages import Emergency, Heartbeat, JournalEntry, Repeat
@@ -52,6 +52,10 @@ AGAIN = timedelta(seconds=5)
 RETELL_EVERY_S = 2.0
 """What some node missed is told to its zone at most this often, however many come back at once."""
 NAME_OF_A_TEXT = "khan-cap"
+
+
+def _unasked(_left_at: float) -> None:
+    """Urgent like every emergency, and nobody wants to know when it left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,8 @@ class _Words:
 
 class Emergencies:
     """ValueError says what cannot be ordered, KeyError that there is no such emergency, AudioRefused what cannot be
-    played. Orders return `{"id", "rev", "nodes", "unpublished": {zone: reason}, "warnings"}`."""
+    played. Orders return `{"id", "rev", "active", "nodes", "not_after", "handed_ms", "unpublished": {zone: reason},
+    "warnings"}`; `handed_ms`: from its being stored until it had left for the broker in every zone, else None."""
 
     def __init__(
         self,
@@ -257,8 +262,10 @@ class Emergencies:
 
     async def _told(self, row: EmergencyRow, warnings: Sequence[str] = ()) -> dict[str, Any]:
         """It is committed: tell the nodes, and the caller what came of that."""
+        accepted = self._clock.monotonic()
         self._adopt(row)
-        unpublished = await self._tell(row)
+        left: list[float] = []
+        unpublished = await self._tell(row, left.append)
         self._arm()
         log.warning(
             "emergency", id=row.id, rev=row.rev, state=row.state.value, drill=row.drill, zones=row.zones, **unpublished
@@ -270,6 +277,7 @@ class Emergencies:
             "active": row.active,
             "nodes": list(row.nodes),
             "not_after": row.not_after.isoformat(),
+            "handed_ms": round((max(left) - accepted) * 1000, 1) if left else None,
             "unpublished": unpublished,
             "warnings": list(warnings),
         }
@@ -284,23 +292,25 @@ class Emergencies:
 
     # --- what the broker keeps ------------------------------------------------------------------------------
 
-    async def _tell(self, row: EmergencyRow) -> dict[str, str]:
+    async def _tell(self, row: EmergencyRow, handed: Handed = _unasked) -> dict[str, str]:
         """Publish `row` in its zones; reasons by zone where that failed. Where another one is to be kept by the
         broker, nodes that are there hear of `row` and the broker keeps the other."""
         now = self._clock.now()
-        outcomes = await asyncio.gather(*(self._tell_zone(row, zone, now) for zone in row.zones))
+        outcomes = await asyncio.gather(*(self._tell_zone(row, zone, now, handed) for zone in row.zones))
         return {zone: why for zone, why in zip(row.zones, outcomes, strict=True) if why}
 
-    async def _tell_zone(self, row: EmergencyRow, zone: str, now: datetime) -> str:
+    async def _tell_zone(self, row: EmergencyRow, zone: str, now: datetime, handed: Handed) -> str:
         kept = slot(self._current.values(), zone, now)
         if kept is None or kept.id == row.id:
-            return await self._publish(row, zone, now, retain=True)
-        return await self._publish(row, zone, now, retain=False) or await self._publish(kept, zone, now, retain=True)
+            return await self._publish(row, zone, now, handed, retain=True)
+        unpublished = await self._publish(row, zone, now, handed, retain=False)
+        return unpublished or await self._publish(kept, zone, now, handed, retain=True)
 
-    async def _publish(self, row: EmergencyRow, zone: str, now: datetime, *, retain: bool) -> str:
+    async def _publish(self, row: EmergencyRow, zone: str, now: datetime, handed: Handed, *, retain: bool) -> str:
         token = sign(self._state(row, zone), self._key)
         expiry = max(1, math.ceil((row.retained_until - now).total_seconds()))
-        outcome = await self._bus.publish(self._topics.emergency(zone), token, retain=retain, expiry_s=expiry)
+        topic = self._topics.emergency(zone)
+        outcome = await self._bus.publish(topic, token, retain=retain, expiry_s=expiry, handed=handed)
         return "" if outcome == NOBODY_SUBSCRIBED else outcome
 
     def _state(self, row: EmergencyRow, zone: str) -> Emergency:
@@ -337,8 +347,8 @@ class Emergencies:
     async def _restore_zone(self, zone: str, now: datetime) -> str:
         kept = slot(self._current.values(), zone, now)
         if kept is not None:
-            return await self._publish(kept, zone, now, retain=True)
-        outcome = await self._bus.publish(self._topics.emergency(zone), b"", retain=True)
+            return await self._publish(kept, zone, now, _unasked, retain=True)
+        outcome = await self._bus.publish(self._topics.emergency(zone), b"", retain=True, handed=_unasked)
         return "" if outcome == NOBODY_SUBSCRIBED else outcome
 
     # --- what nodes say -------------------------------------------------------------------------------------

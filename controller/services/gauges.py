@@ -17,6 +17,7 @@ from controller.ports import (
     Bus,
     BusEvent,
     Clock,
+    Handed,
     Notifier,
     NotifyError,
     Outgoing,
@@ -101,10 +102,17 @@ class MeasuredBus:
             yield batch
 
     async def publish(
-        self, topic: str, payload: bytes, *, retain: bool = False, qos: int = 1, expiry_s: int | None = None
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        retain: bool = False,
+        qos: int = 1,
+        expiry_s: int | None = None,
+        handed: Handed | None = None,
     ) -> str:
         start = self._clock.monotonic()
-        reason = await self._inner.publish(topic, payload, retain=retain, qos=qos, expiry_s=expiry_s)
+        reason = await self._inner.publish(topic, payload, retain=retain, qos=qos, expiry_s=expiry_s, handed=handed)
         if reason in ("", NOBODY_SUBSCRIBED):  # taken either way
             self._gauges.publishes.add(self._clock.monotonic() - start)
         return reason

@@ -90,6 +90,21 @@ async def test_a_message_goes_both_ways_and_its_outcome_is_known(broker: Broker)
         await ours.until(lambda event: isinstance(event, Received) and event.payload == b"{}")
 
 
+async def test_what_is_urgent_goes_before_a_thousand_that_wait(broker: Broker) -> None:
+    async with controller(broker) as ours, node(broker) as theirs:
+        await ours.up()
+        await theirs.up()
+        left: list[float] = []
+        waiting = [ours.bus.publish(f"loa/v1/dn/na-meo-01/{n}", b"playlists") for n in range(1000)]
+        tasks = [asyncio.create_task(one) for one in waiting]
+        tasks.append(asyncio.create_task(ours.bus.publish("loa/v1/dn/na-meo-01/warning", b"flood", handed=left.append)))
+        assert await asyncio.gather(*tasks) == [""] * 1001
+        await theirs.until(lambda event: isinstance(event, Received) and event.topic.endswith("/999"))
+        topics = [event.topic.rpartition("/")[2] for event in theirs.events if isinstance(event, Received)]
+        assert topics.index("warning") < 500
+        assert len(left) == 1
+
+
 async def test_an_order_to_an_absent_node_is_known_to_have_reached_nobody(broker: Broker) -> None:
     async with controller(broker) as ours:
         await ours.up()
