@@ -125,11 +125,12 @@ class Bus(Protocol):
         retain: bool = False,
         qos: int = 1,
         expiry_s: int | None = None,
+        bulk: bool = False,
         handed: Handed | None = None,
     ) -> str:
         """Empty when the broker acknowledged; otherwise the reason in one line ("not connected", "denied"...).
         Nothing is queued while disconnected. With `handed` it is urgent: it goes before whatever waits, and `handed`
-        is told the monotonic time at which it left for the broker."""
+        is told the monotonic time at which it left for the broker. `bulk`: everything else goes before it."""
 
 
 # --- store --------------------------------------------------------------------------------------------------

@@ -387,6 +387,7 @@ class _NoBus:
         retain: bool = False,
         qos: int = 1,
         expiry_s: int | None = None,
+        bulk: bool = False,
         handed: Handed | None = None,
     ) -> str:
         return "this controller does not lead"

@@ -152,6 +152,7 @@ class FakeBus:
         retain: bool = False,
         qos: int = 1,
         expiry_s: int | None = None,
+        bulk: bool = False,
         handed: Handed | None = None,
     ) -> str:
         if not self._connected:

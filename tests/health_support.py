@@ -173,12 +173,12 @@ class Speaker:
     async def birth(self, retain: bool = False) -> None:
         self.alive = True
         status = Status(online=True, boot=self.boot, conn=self.conn, at=self.ward.clock.now(), reason="birth")
-        await self.ward.monitoring.on_status(self.id, status, self.ward.clock.monotonic(), retain)
+        await self.ward.monitoring.on_statuses([(self.id, status, self.ward.clock.monotonic(), retain)])
 
     async def farewell(self, retain: bool = False, reason: Any = "will") -> None:
         self.alive = False
         status = Status(online=False, boot=self.boot, conn=self.conn, at=self.ward.clock.now(), reason=reason)
-        await self.ward.monitoring.on_status(self.id, status, self.ward.clock.monotonic(), retain)
+        await self.ward.monitoring.on_statuses([(self.id, status, self.ward.clock.monotonic(), retain)])
 
     async def reboot(self, boot: str) -> None:
         self.boot, self.conn, self.seq = boot, 1, 0

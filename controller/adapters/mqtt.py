@@ -40,9 +40,9 @@ BACKOFF_S = (0.3, 1.5)
 MAX_INFLIGHT = 20
 """Sent and not yet acknowledged: as many as Mosquitto takes unless it is configured otherwise."""
 KEPT_FREE = 4
-"""Of these, for what is urgent."""
+"""Of these, for what is urgent; and as many again for what is not bulk."""
 MAX_WAITING = 20_000
-"""Publishes that may wait for an acknowledgement; more are refused with a reason."""
+"""Publishes of one urgency that may wait; more are refused with a reason."""
 NO_SUBSCRIBERS = 0x10
 MAX_BATCH = 1000
 """Events handed over at once: what is taken in together holds up the event loop."""
@@ -86,8 +86,9 @@ class MqttBus:
         self._subscribe = subscribe
         self._clock = clock
         self._inbox: deque[BusEvent] = deque()
-        self._orders: deque[_Order] = deque()
         self._urgent: deque[_Order] = deque()
+        self._orders: deque[_Order] = deque()
+        self._bulk: deque[_Order] = deque()
         self._waiting: dict[int, _Order] = {}
         self._stopping = False
         self._up = False
@@ -140,14 +141,15 @@ class MqttBus:
         retain: bool = False,
         qos: int = 1,
         expiry_s: int | None = None,
+        bulk: bool = False,
         handed: Handed | None = None,
     ) -> str:
         if not self._up or self._loop is None:
             return "not connected"
-        if handed is None and len(self._orders) + len(self._waiting) >= MAX_WAITING:
+        queue = self._bulk if bulk else self._orders if handed is None else self._urgent
+        if len(queue) >= MAX_WAITING:
             return f"{MAX_WAITING} messages are waiting for the broker already"
         order = _Order(topic, payload, qos, retain, expiry_s, handed, self._loop.create_future())
-        queue = self._orders if handed is None else self._urgent
         queue.append(order)
         if not self._up:  # lost since we looked: nobody answers what came after the last clean-up
             with suppress(ValueError):
@@ -231,10 +233,10 @@ class MqttBus:
     def _hand_out_orders(self) -> None:
         # No more than paho sends at once: what waits in its own queue is sent later, without being asked about again.
         # A warning goes before a thousand playlists, and finds room among what the broker lets be under way.
-        while self._urgent and self._up and len(self._waiting) < MAX_INFLIGHT:
-            self._hand_out(self._urgent.popleft())
-        while self._orders and self._up and len(self._waiting) < MAX_INFLIGHT - KEPT_FREE:
-            self._hand_out(self._orders.popleft())
+        rooms = (MAX_INFLIGHT, MAX_INFLIGHT - KEPT_FREE, MAX_INFLIGHT - 2 * KEPT_FREE)
+        for queue, room in zip((self._urgent, self._orders, self._bulk), rooms, strict=True):
+            while queue and self._up and len(self._waiting) < room:
+                self._hand_out(queue.popleft())
 
     def _hand_out(self, order: _Order) -> None:
         if reason := self._refusal():
@@ -329,10 +331,9 @@ class MqttBus:
 
     def _fail_all(self, reason: str) -> None:
         self._up = False
-        orders = [*self._waiting.values(), *self._urgent, *self._orders]
-        self._waiting.clear()
-        self._urgent.clear()
-        self._orders.clear()
+        orders = [*self._waiting.values(), *self._urgent, *self._orders, *self._bulk]
+        for each in (self._waiting, self._urgent, self._orders, self._bulk):
+            each.clear()
         for order in orders:
             self._settle(order, reason)
 

@@ -158,6 +158,7 @@ class VirtualBus:
         retain: bool = False,
         qos: int = 1,
         expiry_s: int | None = None,
+        bulk: bool = False,
         handed: Handed | None = None,
     ) -> str:
         return self._take(topic, payload, retain) if self._connected else "not connected"

@@ -167,9 +167,10 @@ class Dispatch:
         return node in self._desired and self.version(node)[0] < self.epoch
 
     async def on_bus_up(self) -> list[str]:
-        """Say who leads, and send what any node is not known to hold. Returns the nodes sent to."""
+        """Say who leads. Returns the nodes that are not known to hold what they should: send it to them."""
+        self._sent.clear()  # the broker may have lost what it kept
         await self._say_status(online=True)
-        return await self.send([node for node in self._desired if self._held.get(node) != self.version(node)])
+        return [node for node in self._desired if self._held.get(node) != self.version(node)]
 
     async def say_goodbye(self) -> None:
         """Tell whoever watches that this controller ends of its own will."""
@@ -185,13 +186,18 @@ class Dispatch:
         self._held[node] = held
         return held == self.version(node)
 
-    async def on_held(self, node: str, held: tuple[int, int], *, fresh_connect: bool = False) -> list[str]:
-        """`node` reports what it holds: send what it lacks, but no oftener than it can answer."""
+    def wants(self, node: str, held: tuple[int, int], *, born: bool = False) -> bool:
+        """`node` reports what it holds; whether it is to be sent what it lacks, which is no oftener than it can answer.
+        `born`: it has just connected. What the broker has taken since we are connected it keeps, and gives to the node
+        now."""
         if self.note_held(node, held) or node not in self._desired:
-            return []
-        sent = self._sent.get(node)
-        waiting = sent and sent.version == self.version(node) and self._clock.monotonic() - sent.mono < RESEND_AFTER_S
-        return [] if waiting and not fresh_connect else await self.send([node])
+            return False
+        sent, mono = self._sent.get(node), self._clock.monotonic()
+        if sent is None or sent.version != self.version(node):
+            return True
+        if born:
+            self._sent[node] = _Sent(sent.version, mono)
+        return mono - sent.mono >= RESEND_AFTER_S and not born
 
     def _document(self, node: str, playlists: tuple[Playlist, ...], valid_until: datetime) -> PlaylistsDoc:
         site = self._settings.site
@@ -239,7 +245,7 @@ class Dispatch:
         if expiry <= 0:
             return False
         outcome = await self._bus.publish(
-            self._topics.playlists(row.node), self._payload(row), retain=True, expiry_s=int(expiry)
+            self._topics.playlists(row.node), self._payload(row), retain=True, expiry_s=int(expiry), bulk=True
         )
         if outcome not in ("", NOBODY_SUBSCRIBED):
             log.warning("playlists not published", node=row.node, rev=row.rev, reason=outcome)

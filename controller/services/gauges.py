@@ -109,10 +109,13 @@ class MeasuredBus:
         retain: bool = False,
         qos: int = 1,
         expiry_s: int | None = None,
+        bulk: bool = False,
         handed: Handed | None = None,
     ) -> str:
         start = self._clock.monotonic()
-        reason = await self._inner.publish(topic, payload, retain=retain, qos=qos, expiry_s=expiry_s, handed=handed)
+        reason = await self._inner.publish(
+            topic, payload, retain=retain, qos=qos, expiry_s=expiry_s, bulk=bulk, handed=handed
+        )
         if reason in ("", NOBODY_SUBSCRIBED):  # taken either way
             self._gauges.publishes.add(self._clock.monotonic() - start)
         return reason

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from itertools import groupby
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from typing import Protocol, TypeVar
 
 import structlog
 
 from controller.domain import canary
 from controller.domain.site import Settings
 from controller.ports import BusDown, BusEvent, BusUp, Clock, Received, StoreError
+from controller.services.batches import BARRIER, gathered
 from controller.services.changes import Changes
 from controller.services.dispatch import Dispatch
 from controller.services.ledger import Ledger
@@ -22,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 COMPLAIN_EVERY_S = 60.0
 
+M = TypeVar("M", Status, Heartbeat, JournalEntry)
+
 
 class Health(Protocol):
     """What intake hands to monitoring."""
@@ -30,7 +33,7 @@ class Health(Protocol):
 
     async def on_bus_down(self, reason: str, mono: float) -> None: ...
 
-    async def on_status(self, node: str, status: Status, mono: float, retain: bool) -> None: ...
+    async def on_statuses(self, batch: Sequence[tuple[str, Status, float, bool]]) -> None: ...
 
     async def on_heartbeats(self, batch: Sequence[tuple[str, Heartbeat, float]]) -> None: ...
 
@@ -50,7 +53,8 @@ class Alarms(Protocol):
         """Those of nodes on which something sounds."""
 
 
-Arrived = tuple[Up, Received]
+Said = tuple[str, str, BusEvent]
+"""Who, the code of a fault, what."""
 
 
 class Intake:
@@ -76,9 +80,13 @@ class Intake:
         self._changes = changes
         self._complained: dict[str, float] = {}
         self._whole: dict[str, tuple[int, int]] = {}
+        self._owed: set[str] = set()
+        self._owing = asyncio.Event()
         self.counters: Counter[str] = Counter()
         self.bus_problem = "not connected yet"
-        self._handlers: dict[str, Callable[[list[Arrived]], Awaitable[None]]] = {
+        self._handlers: dict[str, Callable[[list[Said]], Awaitable[None]]] = {
+            BARRIER: self._bus,
+            "heartbeat": self._heartbeats,
             "status": self._statuses,
             "journal": self._journals,
             "fault": self._faults,
@@ -91,37 +99,55 @@ class Intake:
         """Node by topic: heartbeats are most of what comes, and are not taken apart one by one."""
 
     async def take(self, batch: Sequence[BusEvent]) -> None:
-        """Handle a batch in order; neighbours of one kind together."""
-        for kind, group in groupby(batch, key=self._kind):
-            events = list(group)
-            if kind == "heartbeat":
-                await self._guarded(kind, len(events), self._heartbeats(events))
-            elif kind == "bus":
-                for event in events:
-                    await self._bus(event)
-            elif handler := self._handlers.get(kind):
-                arrived = [one for one in map(self._arrived, events) if one]
-                await self._guarded(kind, len(arrived), handler(arrived))
+        """Handle a batch: all of one kind together, each node's own in order."""
+        for kind, said in gathered(self._sorted(batch)):
+            if handler := self._handlers.get(kind):
+                await self._guarded(kind, len(said), handler(said))
 
-    def _kind(self, event: BusEvent) -> str:
-        if not isinstance(event, Received):
-            return "bus"
-        if event.topic in self._beats:
-            return "heartbeat"
-        up = self._topics.parse_up(event.topic)
+    async def send(self) -> None:
+        """Send to nodes what they lack; until cancelled. Beside `take`: a broker that is busy with ten thousand
+        documents must not keep us from hearing."""
+        while True:
+            await self._owing.wait()
+            self._owing.clear()
+            await self.send_owed()
+
+    async def send_owed(self) -> None:
+        """Send what is owed by now, and write down to whom."""
+        owed, self._owed = sorted(self._owed), set()
+        if owed:
+            await self._guarded("playlists", 0, self._publish(owed))
+
+    async def _publish(self, nodes: Sequence[str]) -> None:
+        at = self._clock.now()
+        if sent := await self._dispatch.send(nodes):
+            await self._ledger.published(sent, at)
+
+    def _owe(self, nodes: Iterable[str]) -> None:
+        self._owed.update(nodes)
+        if self._owed:
+            self._owing.set()
+
+    def _sorted(self, batch: Sequence[BusEvent]) -> Iterator[tuple[str, str, Said]]:
+        """(kind, sender, what); what is of no kind is counted and left out."""
+        for event in batch:
+            if not isinstance(event, Received):
+                yield BARRIER, "", ("", "", event)
+            elif node := self._beats.get(event.topic):
+                yield "heartbeat", node, (node, "", event)
+            elif up := self._known(event.topic):
+                self.counters[up.kind] += 1
+                yield up.kind, up.node, (up.node, up.code, event)
+
+    def _known(self, topic: str) -> Up | None:
+        up = self._topics.parse_up(topic)
         if up is None:
-            self._refuse("topic", event.topic[:80], "not a topic of the protocol")
-            return ""
-        if up.node not in self._settings.nodes and (up.node, up.kind) != (canary.NODE, "fault"):
+            self._refuse("topic", topic[:80], "not a topic of the protocol")
+        elif up.node not in self._settings.nodes and (up.node, up.kind) != (canary.NODE, "fault"):
             self._refuse("stranger", up.node, "not a node of this site")
-            return ""
-        self.counters[up.kind] += 1
-        return up.kind
-
-    def _arrived(self, event: BusEvent) -> Arrived | None:
-        assert isinstance(event, Received)
-        up = self._topics.parse_up(event.topic)
-        return (up, event) if up else None
+        else:
+            return up
+        return None
 
     async def _guarded(self, kind: str, messages: int, work: Awaitable[None]) -> None:
         try:
@@ -132,41 +158,31 @@ class Intake:
             self.counters["not-stored"] += messages
             log.error("not stored", kind=kind, messages=messages, reason=str(error))
 
-    async def _bus(self, event: BusEvent) -> None:
-        if isinstance(event, BusUp):
-            self.bus_problem = ""
-            await self._guarded("bus", 0, self._alarms.on_bus_up())
-            await self._guarded("bus", 0, self._publish(self._dispatch.on_bus_up()))
-            await self._guarded("bus", 0, self._health.on_bus_up(event.mono))
-        elif isinstance(event, BusDown):
-            self.bus_problem = event.reason
-            await self._guarded("bus", 0, self._health.on_bus_down(event.reason, event.mono))
+    async def _bus(self, said: list[Said]) -> None:
+        for _, _, event in said:
+            if isinstance(event, BusUp):
+                self.bus_problem = ""
+                await self._guarded("bus", 0, self._alarms.on_bus_up())
+                self._owe(await self._dispatch.on_bus_up())
+                await self._guarded("bus", 0, self._health.on_bus_up(event.mono))
+            elif isinstance(event, BusDown):
+                self.bus_problem = event.reason
+                await self._guarded("bus", 0, self._health.on_bus_down(event.reason, event.mono))
         self._changes.notify("status")
 
-    async def _publish(self, sending: Awaitable[list[str]]) -> None:
-        """Send, and write down to whom."""
-        at = self._clock.now()
-        if nodes := await sending:
-            await self._ledger.published(nodes, at)
+    async def _statuses(self, said: list[Said]) -> None:
+        batch = [(node, status, each.mono, each.retain) for node, _, status, each in self._decoded(Status, said)]
+        # What health cannot write down it keeps: a birth or a will comes only once.
+        await self._guarded("status", len(batch), self._health.on_statuses(batch))
+        for node, status, _, retain in batch:
+            if status.reason == "birth" and not retain:
+                await self._guarded("status", 0, self._alarms.on_birth(node))
+                if self._dispatch.wants(node, _version(status.playlists), born=True):
+                    self._owe([node])
 
-    async def _statuses(self, arrived: list[Arrived]) -> None:
-        for up, message in arrived:
-            try:
-                status = decode(Status, message.payload)
-            except WireError as error:
-                self._refuse("undecodable", up.node, f"status: {error}")
-                continue
-            # Each by itself: a birth or a will comes only once.
-            health = self._health.on_status(up.node, status, message.mono, message.retain)
-            await self._guarded("status", 1, health)
-            if status.reason == "birth" and not message.retain:
-                await self._guarded("status", 0, self._alarms.on_birth(up.node))
-                sending = self._dispatch.on_held(up.node, _version(status.playlists), fresh_connect=True)
-                await self._guarded("status", 0, self._publish(sending))
-
-    async def _heartbeats(self, events: Sequence[BusEvent]) -> None:
-        self.counters["heartbeat"] += len(events)
-        batch = list(self._decoded(events))
+    async def _heartbeats(self, said: list[Said]) -> None:
+        self.counters["heartbeat"] += len(said)
+        batch = [(node, heartbeat, each.mono) for node, _, heartbeat, each in self._alive(said)]
         await self._health.on_heartbeats(batch)
         if sounding := [(node, heartbeat) for node, heartbeat, _ in batch if heartbeat.playing]:
             await self._alarms.on_heartbeats(sounding)
@@ -174,48 +190,48 @@ class Intake:
         for node, heartbeat, _ in batch:
             held = heartbeat.playlists
             version = (held.epoch, held.rev)
-            if not self._dispatch.note_held(node, version):
-                await self._publish(self._dispatch.on_held(node, version))
-            elif held.missing == 0 and version != self._whole.get(node):
+            if self._dispatch.wants(node, version):
+                self._owe([node])
+            elif held.missing == 0 and version != self._whole.get(node) and version == self._dispatch.version(node):
                 whole[node] = version
         if whole:  # once for each document: its newest, with all its audio
             await self._ledger.ready(whole.keys())
             self._whole |= whole
 
-    def _decoded(self, events: Sequence[BusEvent]) -> Iterator[tuple[str, Heartbeat, float]]:
-        for event in events:
-            assert isinstance(event, Received)
-            node = self._beats[event.topic]
-            if event.retain:  # retained is never life
-                self._refuse("retained", node, "heartbeat with the retain flag")
-                continue
-            try:
-                yield node, decode(Heartbeat, event.payload), event.mono
-            except WireError as error:
-                self._refuse("undecodable", node, f"heartbeat: {error}")
+    def _alive(self, said: list[Said]) -> Iterator[tuple[str, str, Heartbeat, Received]]:
+        for one in self._decoded(Heartbeat, said):
+            if one[3].retain:  # retained is never life
+                self._refuse("retained", one[0], "heartbeat with the retain flag")
+            else:
+                yield one
 
-    async def _journals(self, arrived: list[Arrived]) -> None:
-        batch: list[tuple[str, JournalEntry]] = []
-        for up, message in arrived:
+    def _decoded(self, type: type[M], said: list[Said]) -> Iterator[tuple[str, str, M, Received]]:
+        """(node, code, message, as it came); what cannot be decoded is counted and left out."""
+        for node, code, event in said:
+            assert isinstance(event, Received)
             try:
-                batch.append((up.node, decode(JournalEntry, message.payload)))
+                yield node, code, decode(type, event.payload), event
             except WireError as error:
-                self._refuse("undecodable", up.node, f"journal: {error}")
+                self._refuse("undecodable", node, f"{type.__name__.lower()}: {error}")
+
+    async def _journals(self, said: list[Said]) -> None:
+        batch = [(node, entry) for node, _, entry, _ in self._decoded(JournalEntry, said)]
         taken = await self._ledger.take(batch)
         # Acknowledged last, and told to health whether new or not: if we die in between, it all comes again.
         for node, entry in batch:
             await self._health.on_journal(node, entry, self._clock.monotonic())
         await self._dispatch.acknowledge(taken.upto)
 
-    async def _faults(self, arrived: list[Arrived]) -> None:
-        for up, message in arrived:
+    async def _faults(self, said: list[Said]) -> None:
+        for node, code, event in said:
+            assert isinstance(event, Received)
             try:
-                report = decode(FaultReport, message.payload) if message.payload else None
+                report = decode(FaultReport, event.payload) if event.payload else None
             except WireError as error:
-                self._refuse("undecodable", up.node, f"fault: {error}")
+                self._refuse("undecodable", node, f"fault: {error}")
                 continue
             # Each by itself: a report comes only once.
-            health = self._health.on_fault(up.node, up.code, report, message.mono, message.retain)
+            health = self._health.on_fault(node, code, report, event.mono, event.retain)
             await self._guarded("fault", 1, health)
 
     def _refuse(self, counter: str, who: str, why: str) -> None:

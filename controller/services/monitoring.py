@@ -231,9 +231,11 @@ class Monitoring:
 
     # --- what nodes say -------------------------------------------------------------------------------------
 
-    async def on_status(self, node: str, status: Status, mono: float, retain: bool) -> None:
-        """A birth, will or goodbye."""
-        changed = self._nodes.status(node, status, mono, retain)
+    async def on_statuses(self, batch: Sequence[tuple[str, Status, float, bool]]) -> None:
+        """Births, wills and goodbyes, in order: (node, what it says, when it came, whether the broker had kept it)."""
+        changed = False
+        for node, status, mono, retain in batch:
+            changed |= self._nodes.status(node, status, mono, retain)
         self._ping_suspects()
         await self._settle_if(changed)
 

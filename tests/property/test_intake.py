@@ -74,8 +74,8 @@ class Listening:
 
     async def on_bus_down(self, reason: str, mono: float) -> None: ...
 
-    async def on_status(self, node: str, status: Status, mono: float, retain: bool) -> None:
-        self.heard.append(status)
+    async def on_statuses(self, batch: list[tuple[str, Status, float, bool]]) -> None:
+        self.heard.extend(batch)
 
     async def on_heartbeats(self, batch: list[tuple[str, Heartbeat, float]]) -> None:
         self.heard.extend(batch)

@@ -171,8 +171,8 @@ class Week:
         if self.house and node.connected:
             at = self.clock.now()
             held = (node.holding.epoch, node.holding.rev)
-            if sent := await self.house.dispatch.on_held(node.id, held, fresh_connect=fresh):
-                await self.house.ledger.published(sent, at)
+            if self.house.dispatch.wants(node.id, held, born=fresh):
+                await self._send([node.id], at)
 
     async def heartbeats(self) -> None:
         for node in self.nodes.values():
@@ -212,8 +212,12 @@ class Week:
     async def _bus_up(self) -> None:
         if self.house and self.broker:
             at = self.clock.now()
-            if sent := await self.house.dispatch.on_bus_up():
-                await self.house.ledger.published(sent, at)
+            await self._send(await self.house.dispatch.on_bus_up(), at)
+
+    async def _send(self, nodes: list[str], at: datetime) -> None:
+        assert self.house is not None
+        if sent := await self.house.dispatch.send(nodes):
+            await self.house.ledger.published(sent, at)
 
     async def crash(self) -> None:
         """The controller is gone for seconds or for hours; the network goes on without it."""

@@ -32,8 +32,10 @@ class Health:
     async def on_bus_down(self, reason: str, mono: float) -> None:
         self._take("down")
 
-    async def on_status(self, node: str, status: Status, mono: float, retain: bool) -> None:
-        self._take(node)
+    async def on_statuses(self, batch: Sequence[tuple[str, Status, float, bool]]) -> None:
+        self.heard += [node for node, *_ in batch]
+        if self.refused & set(self.heard):
+            raise StoreError("the disk is full")
 
     async def on_heartbeats(self, batch: Sequence[tuple[str, Heartbeat, float]]) -> None: ...
 
@@ -95,7 +97,7 @@ async def test_what_one_node_reports_is_not_lost_because_anothers_could_not_be_s
     intake = intake_of(house, health)
     await intake.take([Received(f"loa/v1/up/{node}/{kind}", encode(said), False, 1.0) for node in NODES])
     assert tuple(health.heard) == NODES
-    assert intake.counters["not-stored"] == 1
+    assert intake.counters["not-stored"] == (len(NODES) if kind == "status" else 1)
 
 
 async def test_a_node_is_ready_with_the_next_heartbeat_if_the_first_could_not_be_stored(

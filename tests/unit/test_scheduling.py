@@ -59,7 +59,8 @@ async def test_after_a_restart_what_a_node_lacks_is_sent_under_the_new_epoch(hou
     """An order of the new epoch may reach the node first; then it would refuse the old epoch's document."""
     again = await house.restarted()
     await again.started()
-    await again.dispatch.on_held("na-meo-01", (0, 0), fresh_connect=True)
+    assert again.dispatch.wants("na-meo-01", (0, 0), born=True)
+    await again.dispatch.send(["na-meo-01"])
     (document,) = again.documents("na-meo-01")
     assert (document.epoch, document.rev) == (2, 2)
     assert [one.id for one in document.playlists] == house.holds("na-meo-01")
@@ -69,14 +70,22 @@ async def test_after_a_restart_what_a_node_lacks_is_sent_under_the_new_epoch(hou
 
 
 async def test_a_node_that_holds_what_it_should_is_left_alone(house: House) -> None:
-    assert await house.dispatch.on_held("na-meo-01", (1, 1), fresh_connect=True) == []
+    assert not house.dispatch.wants("na-meo-01", (1, 1), born=True)
 
 
 async def test_a_node_that_keeps_reporting_an_old_revision_is_not_flooded(house: House) -> None:
-    sent = [await house.dispatch.on_held("na-meo-01", (0, 0)) for _ in range(5)]
-    assert sent == [[]] * 5  # it was published a moment ago and is on its way
+    assert not any(house.dispatch.wants("na-meo-01", (0, 0)) for _ in range(5))  # published a moment ago, on its way
     await house.clock.advance(31)
-    assert await house.dispatch.on_held("na-meo-01", (0, 0)) == ["na-meo-01"]
+    assert not house.dispatch.wants("na-meo-01", (0, 0), born=True)  # the broker gives it what it keeps
+    assert not house.dispatch.wants("na-meo-01", (0, 0))
+    await house.clock.advance(31)
+    assert house.dispatch.wants("na-meo-01", (0, 0))
+
+
+async def test_a_node_that_connects_to_a_broker_that_was_away_is_sent_what_it_lacks(house: House) -> None:
+    house.dispatch.note_held("na-meo-01", (1, 1))
+    assert "na-meo-01" not in await house.dispatch.on_bus_up()
+    assert house.dispatch.wants("na-meo-01", (0, 0), born=True), "the broker may have lost what it kept"
 
 
 async def test_an_edit_reaches_only_the_nodes_it_concerns(house: House) -> None:
@@ -317,7 +326,8 @@ async def test_a_broker_that_is_away_gets_the_plan_when_it_returns(house: House)
     await house.edited(NEWS, replace(NEWS, id="khac"))
     assert (await house.states("khac@2026-11-23T17:00"))["na-meo-01"] == "planned"
     house.bus.up()
-    await house.ledger.published(await house.dispatch.on_bus_up(), house.clock.now())
+    sent = await house.dispatch.send(await house.dispatch.on_bus_up())
+    await house.ledger.published(sent, house.clock.now())
     assert "khac@2026-11-23T17:00" in house.holds("na-meo-01")
     assert (await house.states("khac@2026-11-23T17:00"))["na-meo-01"] == "published"
 
