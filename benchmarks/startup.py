@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import resource
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing, suppress
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -107,17 +105,8 @@ def _take_ports(path: Path) -> None:
     """Free ones, anew each time: what was free at one start another program may have at the next."""
     site = yaml.safe_load(path.read_text())
     for part in ("mqtt", "http"):
-        site[part]["port"] = _port()
+        site[part]["port"] = free_port()
     path.write_text(yaml.safe_dump(site, allow_unicode=True))
-
-
-def _port() -> int:
-    """One that no connection of another program gets for its own end, as those of `free_port` may while we start."""
-    while True:
-        with socket.socket() as probe, suppress(OSError):
-            port = random.randrange(15_000, 30_000)
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def _await(process: subprocess.Popen[bytes], log: Path, event: str, began: float) -> None:

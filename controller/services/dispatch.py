@@ -22,6 +22,7 @@ from broadcasts.model import Playlist, fingerprint
 from broadcasts.timeline import still_needed
 from controller.domain.site import Settings
 from controller.ports import NOBODY_SUBSCRIBED, AuditRow, Bus, Clock, Desired, Store, Tx
+from controller.services.shared import Shared
 from controller.wire.messages import (
     Command,
     ControllerStatus,
@@ -82,6 +83,7 @@ class Dispatch:
         self._documents: dict[str, PlaylistsDoc] = {}
         self._held: dict[str, tuple[int, int]] = {}
         self._sent: dict[str, _Sent] = {}
+        self._shared = Shared()
         self.epoch = 0
         self.revising = asyncio.Lock()
         """Held from `revise` to `adopt`: two successors of one document would bear the same revision, and a node
@@ -97,7 +99,7 @@ class Dispatch:
             return epoch, tx.desired(), held
 
         self.epoch, self._desired, self._held = await self._store.transact(work)
-        self._documents = {node: payload_of(PlaylistsDoc, row.document) for node, row in self._desired.items()}
+        self._documents = {node: self._read(row) for node, row in self._desired.items()}
 
     def reload(self, settings: Settings) -> None:
         self._settings = settings
@@ -142,7 +144,12 @@ class Dispatch:
         """These revisions are committed: they are what the nodes should hold."""
         for row in revisions:
             self._desired[row.node] = row
-            self._documents[row.node] = payload_of(PlaylistsDoc, row.document)
+            self._documents[row.node] = self._read(row)
+
+    def _read(self, row: Desired) -> PlaylistsDoc:
+        document = payload_of(PlaylistsDoc, row.document)
+        playlists = tuple(map(self._shared.one, document.playlists))
+        return msgspec.structs.replace(document, playlists=playlists, settings=self._shared.one(document.settings))
 
     async def send(self, nodes: Collection[str]) -> list[str]:
         """Publish the documents of `nodes`; those that the broker took."""
