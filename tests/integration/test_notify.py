@@ -338,6 +338,19 @@ async def test_apprise_sends_plain_text_with_its_diacritics(receiver: HttpReceiv
     assert (told["title"], told["message"].split()) == (SUBJECT, BODY.split())
 
 
+@pytest.mark.parametrize(("more", "whole"), [("", False), ("&overflow=split", True)])
+async def test_what_is_too_long_for_a_service_arrives_as_one_message_with_its_beginning(
+    receiver: HttpReceiver, more: str, whole: bool
+) -> None:
+    """Unless the URL says otherwise. ntfy takes 7,800 characters with the title."""
+    receiver.answer = lambda request: (200, {})
+    url = receiver.url.replace("http://", "ntfy://") + "?mode=private" + more
+    await AppriseNotifier().send(Channel("apprise", url), replace(MESSAGE, body="Đầu." + "." * 9_000 + "Cuối."))
+    told = [json.loads(request.body)["message"] for request in receiver.requests]
+    assert told[0].startswith("Đầu.")
+    assert (len(told) > 1, told[-1].endswith("Cuối.")) == (whole, whole)
+
+
 async def test_what_apprise_could_not_send_is_tried_again(receiver: HttpReceiver) -> None:
     receiver.answer = lambda request: (500, {})
     url = receiver.url.replace("http://", "json://")

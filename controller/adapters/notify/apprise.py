@@ -42,11 +42,17 @@ class AppriseNotifier:
 
 def _notify(url: str, message: Outgoing) -> None:
     import apprise  # see check_url
+    from apprise.common import OverflowMode
 
     # A fresh instance per message: Apprise paces the messages of one instance by sleeping in between.
     service = apprise.Apprise()
     scheme = url.partition("://")[0]  # the rest of the URL holds tokens, which no log should
     if not service.add(url):
         raise NotifyError(f"Apprise cannot use this {scheme}:// URL", permanent=True)
+    if "overflow=" not in url:
+        # A digest may be longer than a service takes (Telegram: 4,096 characters), which then refuses it at every
+        # attempt. In parts it would be more messages than anybody should get.
+        for plugin in service:
+            plugin.overflow_mode = OverflowMode.TRUNCATE
     if not service.notify(body=message.body, title=message.subject, body_format=apprise.NotifyFormat.TEXT):
         raise NotifyError(f"{scheme}://: not accepted")
