@@ -25,6 +25,7 @@ from tests.chaos.run import Outcome, impossible, run
 from tests.e2e.kills import COMMUNES, NODES
 
 DEFAULT = "2m"
+LEAST_S = 30.0
 
 
 def main() -> None:
@@ -74,7 +75,10 @@ def _seconds(text: str) -> float:
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
     if found is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no length: 90s, 10m, 1h")
-    return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
+    seconds = float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
+    if seconds < LEAST_S:
+        raise argparse.ArgumentTypeError(f"{text} is too short for anything to air: at least {LEAST_S:.0f}s")
+    return seconds
 
 
 def _kind(text: str) -> Kind:
