@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 ANSWER_S = 10.0
 LOOK_EVERY_S = 0.25
+SPARED = 4
+"""Times as long as an answer took, nothing is asked: of ten thousand nodes it is work that their own words wait for."""
 SHOWN = 20
 GOOD = ("sounding", "ended")
 
@@ -182,11 +184,13 @@ def _watch(found: base.Controller, id: str, as_json: bool, complete: Callable[[A
     out = base.console()
     with Live(console=out, auto_refresh=False, transient=False) if not as_json else _Quiet() as live:
         while True:
+            asked = time.monotonic()
             data = found.get(f"emergency/{id}")
+            took = time.monotonic() - asked
             live.update(_screen(data, zone), refresh=True)
             if complete(data) or time.monotonic() - began > ANSWER_S:
                 return data
-            time.sleep(LOOK_EVERY_S)
+            time.sleep(max(LOOK_EVERY_S, SPARED * took))
 
 
 class _Quiet:
