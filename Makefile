@@ -4,12 +4,13 @@ ONLY ?=
 FULL ?=
 BIN := .venv/bin
 
-.PHONY: help setup demo test check bench performance chaos chaos-kills chaos-alerts lock clean
+.PHONY: help setup demo test check always bench performance chaos chaos-kills chaos-alerts lock clean
 
 help:
 	@echo 'make demo    a whole network on this machine       make demo ARGS="--for 60s"'
 	@echo 'make test    all tests                             make test ARGS="tests/unit -x"'
 	@echo 'make check   lint, types, architecture'
+	@echo 'make always  the eight lines that are always true, in depth   make always ARGS="-k test_3"'
 	@echo 'make bench   measurements                          make bench ONLY=name, FULL=1 for all that was asked'
 	@echo 'make performance   what was measured as docs/performance.md'
 	@echo 'make chaos   an hour of everything going wrong     make chaos ARGS="--for 10m --seed 7"'
@@ -34,6 +35,10 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -q tests/test_architecture.py
+
+always:
+	@scripts/setup test
+	@LOA_TIMES=$${LOA_TIMES:-25} $(BIN)/pytest -q --timeout=0 tests/property/test_always_true.py tests/property/test_outbox.py $(ARGS)
 
 bench: setup
 	@LOA_BENCH_FULL=$(FULL) $(BIN)/python -m benchmarks $(ONLY)

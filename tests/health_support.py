@@ -169,15 +169,20 @@ class Speaker:
         self.metrics: dict[str, Any] = dict(GOOD)
         self.clock: ClockState | None = ClockState(True, 0)
         self.alive = False
+        self.said: Status | None = None
+        """Its last word on whether it is there: what the broker retains."""
+        self.last: Heartbeat | None = None
 
     async def birth(self, retain: bool = False) -> None:
         self.alive = True
         status = Status(online=True, boot=self.boot, conn=self.conn, at=self.ward.clock.now(), reason="birth")
+        self.said = status
         await self.ward.monitoring.on_statuses([(self.id, status, self.ward.clock.monotonic(), retain)])
 
     async def farewell(self, retain: bool = False, reason: Any = "will") -> None:
         self.alive = False
         status = Status(online=False, boot=self.boot, conn=self.conn, at=self.ward.clock.now(), reason=reason)
+        self.said = status
         await self.ward.monitoring.on_statuses([(self.id, status, self.ward.clock.monotonic(), retain)])
 
     async def reboot(self, boot: str) -> None:
@@ -194,6 +199,7 @@ class Speaker:
             clock=self.clock,
             metrics=dict(self.metrics),
         )
+        self.last = beat
         return self.id, beat, self.ward.clock.monotonic()
 
     async def beat(self, **metrics: Any) -> None:

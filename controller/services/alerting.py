@@ -34,6 +34,7 @@ from controller.domain.outbox import (
 from controller.domain.site import Settings
 from controller.ports import Clock, Notifier, NotifyError, Outgoing, ReachRow, Store, StoreError, Tx
 from controller.services.changes import Changes
+from controller.services.steadytime import SteadyTime
 
 T = TypeVar("T")
 
@@ -83,7 +84,7 @@ class Alerting:
         self._policy = policy or Policy()
         self._also = also
         self._link_of = link_of
-        self._time = _SteadyTime(clock)
+        self._time = SteadyTime(clock)
         self._lanes: dict[str, _Lane] = {}
         self._woken = asyncio.Event()
 
@@ -130,7 +131,8 @@ class Alerting:
 
     def _pick(self, lane: _Lane, now: datetime) -> _Pick:
         """Everything the decision needs, as it is now: it is taken in the store's thread."""
-        return _Pick(self._settings, self._also, self._policy, lane.channel, now, lane.failures, self._link_of)
+        known = (self._settings, self._also, self._policy, self._time)
+        return _Pick(*known, lane.channel, now, lane.failures, self._link_of)
 
     async def _wait(self, lane: _Lane, length: timedelta | None) -> None:
         """Until woken, or for `length` at most."""
@@ -215,22 +217,6 @@ class Alerting:
                 await self._clock.sleep(next(pauses))
 
 
-class _SteadyTime:
-    """Wall time that never runs backwards within this process: a clock set back an hour would otherwise
-    hold every message for an hour."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._wall = clock.now()
-        self._mono = clock.monotonic()
-
-    def now(self) -> datetime:
-        mono = self._clock.monotonic()
-        self._wall = max(self._clock.now(), self._wall + timedelta(seconds=mono - self._mono))
-        self._mono = mono
-        return self._wall
-
-
 @dataclass(slots=True)
 class _Lane:
     """One channel's worker: what it remembers between messages."""
@@ -276,6 +262,7 @@ class _Pick:
     settings: Settings
     also: tuple[Person, ...]
     policy: Policy
+    time: SteadyTime
     channel: str
     now: datetime
     failures: int
@@ -301,8 +288,9 @@ class _Pick:
         return self._look_again(tx, held)
 
     def _room(self, tx: Tx, person: Person) -> Room:
-        since = self.now - timedelta(seconds=self.policy.window_s)
+        since = self.now - timedelta(seconds=self.policy.window_s) - self.time.set_forward
         got = [] if person in self.also else tx.reached(person.id, since, self.now)
+        got = [(self.time.as_it_was(at), channel) for at, channel in got]
         copies = person.copies if person.channels else frozenset()
         return room_for(got, self.channel, copies, self.policy, self.now)
 
