@@ -39,6 +39,8 @@ SHOWN = 3
 MAX_SLOTS = 20
 """So many refusals are told where they would fit: whoever has more has one mistake many times."""
 MAX_TRIES = 40
+NEAR = 7
+"""Days before and after that something which airs once may be moved to, if its own has no room."""
 
 
 class Conflict(NamedTuple):
@@ -391,31 +393,52 @@ class _Reviewer:
         return Refusal(broadcast, bid.id, nodes, "".join(parts), slot and slot.astimezone(self._zone), more, other)
 
     def _way_out(self, bid: Bid, slot: datetime | None) -> str:
+        day = _day(bid.start, self._zone)
         if slot is None:
-            return f"; no time on {_day(bid.start, self._zone)} fits"
-        return f"; the nearest time that fits on {_day(bid.start, self._zone)} is {slot.astimezone(self._zone):%H:%M}"
+            return f"; no time on {day} fits" + (f" or within {NEAR} days of it" if self._airs_once(bid) else "")
+        local = slot.astimezone(self._zone)
+        if local.date().isoformat() == day:
+            return f"; the nearest time that fits on {day} is {local:%H:%M}"
+        return f"; no time on {day} fits, the nearest that does is {local:%Y-%m-%d %H:%M}"
+
+    def _airs_once(self, bid: Bid) -> bool:
+        """Whether another day would do: a series has its days for a reason, and the next is like this one."""
+        return not self._broadcasts[self._broadcast(bid)].at
 
     def _slot(self, bid: Bid) -> datetime | None:
+        """When the whole of it would fit: on its own day, else, if it airs once, as near to it as there is a time."""
         groups = self._groups_of[self._heard.of_broadcast[self._broadcast(bid)]]
         day = self._days.number(bid.start)
-        around = range(day - 1, day + 2)
-        places = [_Place.of(group, self._heard.bids(group.lists, around), bid) for group in groups]
+        found = self._nearest(bid, groups, range(day, day + 1))
+        if found is None and self._airs_once(bid):
+            found = self._nearest(bid, groups, range(max(0, day - NEAR), day + NEAR + 1))
+        return None if found is None else moment(found)
+
+    def _nearest(self, bid: Bid, groups: Sequence[_Group], days: range) -> int | None:
+        """Of these days, the nearest whole minute to the start of `bid` that fits on all groups."""
+        places: dict[int, list[_Place]] = {}
         tries = 0
-        for at in self._minutes(bid.start):
-            if all(place.may_fit(at) for place in places):
-                if all(place.fits(at) for place in places):
-                    return moment(at)
+        for at in self._minutes(bid.start, days):
+            day = self._days.number(at)
+            if day not in places:
+                around = range(day - 1, day + 2)
+                made = [_Place.of(group, self._heard.bids(group.lists, around), bid, at) for group in groups]
+                places[day] = [] if any(place.full for place in made) else made
+            if places[day] and all(place.may_fit(at) for place in places[day]):
+                if all(place.fits(at) for place in places[day]):
+                    return at
                 tries += 1
                 if tries == MAX_TRIES:
                     return None
         return None
 
-    def _minutes(self, start: int) -> Iterator[int]:
-        """Whole minutes of the local day of `start` from it outwards, none before the plan is looked at."""
-        day = self._days.number(start)
-        first, last = max(self._days.midnights[day], self._since), self._days.midnights[day + 1]
+    def _minutes(self, start: int, days: range) -> Iterator[int]:
+        """Whole minutes of these local days from `start` outwards, none before the plan is looked at."""
+        midnights = self._days.midnights
+        first = max(midnights[days.start], self._since)
+        last = midnights[min(days.stop, len(midnights) - 2)]  # the last one never comes
         before, after = start // MINUTE, -(-start // MINUTE)
-        for away in range(DAY // MINUTE + 61):
+        for away in range(len(days) * DAY // MINUTE + 61):
             for minute in (after + away, before - away):
                 if first <= minute * MINUTE < last and minute * MINUTE != start:
                     yield minute * MINUTE
@@ -423,7 +446,7 @@ class _Reviewer:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """The day of an airing on one group of nodes without that airing: is there room elsewhere?"""
+    """A day on one group of nodes without an airing: is there room for it?"""
 
     bid: Bid
     limits: Limits
@@ -431,10 +454,10 @@ class _Place:
     sound: Sequence[Piece]
     wrong: frozenset[tuple[str, int]]
     used: int
-    """Airtime of that day."""
+    """Airtime of the day."""
 
     @classmethod
-    def of(cls, group: _Group, near: Iterable[Bid], bid: Bid) -> _Place:
+    def of(cls, group: _Group, near: Iterable[Bid], bid: Bid, at: int) -> _Place:
         others = [one for one in near if one.item != bid.item]
         performance = perform(others)
         return cls(
@@ -443,8 +466,13 @@ class _Place:
             others,
             performance.pieces,
             _wrongs(performance, group.limits),
-            _airtime(performance.pieces, group.limits.midnights, bid.start),
+            _airtime(performance.pieces, group.limits.midnights, at),
         )
+
+    @property
+    def full(self) -> bool:
+        """Whether that day has no airtime left for it, at whatever time."""
+        return not self.bid.exempt & AIRTIME and self.used + self.bid.length > self.limits.airtime
 
     def may_fit(self, at: int) -> bool:
         """Quickly: whether it is worth trying."""
@@ -455,8 +483,6 @@ class _Place:
         if before_end > at or after_begin < end:
             return False
         if not exempt & GAP and (0 < at - before_end < limits.gap or 0 < after_begin - end < limits.gap):
-            return False
-        if not exempt & AIRTIME and self.used + self.bid.length > limits.airtime:
             return False
         quiet = bisect_right(limits.quiet, (end - 1, end)) - 1
         return bool(exempt & QUIET) or quiet < 0 or limits.quiet[quiet][1] <= at

@@ -275,6 +275,14 @@ NODES = ("a", "b", "c", "d")
 times = st.builds(time, st.integers(0, 23), st.sampled_from([0, 20, 30]))
 
 
+airs = st.one_of(
+    st.sets(times, min_size=1, max_size=3).map(lambda found: {"at": tuple(found)}),
+    st.builds(datetime.combine, st.sampled_from([date(2026, 10, 25), date(2026, 10, 26)]), times, st.just(HANOI)).map(
+        lambda local: {"once": (local.astimezone(UTC),)}
+    ),
+)
+
+
 @st.composite
 def plans(draw: st.DrawFn) -> list[Ready]:
     ready = []
@@ -285,7 +293,7 @@ def plans(draw: st.DrawFn) -> list[Ready]:
             title="Tin",
             to=("all",),
             play=(Say("Tin."),),
-            at=tuple(draw(st.sets(times, min_size=1, max_size=3))),
+            **draw(airs),
             days=draw(st.sampled_from([frozenset(Weekday), frozenset({Weekday.MON, Weekday.TUE})])),
             priority=draw(st.sampled_from([Priority.NORMAL, Priority.NORMAL, Priority.PRIORITY, Priority.EMERGENCY])),
             level=draw(st.sampled_from([Level.COMMUNE, Level.DISTRICT])),
@@ -367,7 +375,8 @@ def test_a_proposed_time_really_fits_and_makes_nothing_else_worse(
             continue
         old = next(one for one in plan if one.id == refusal.id)
         assert refusal.slot >= BEGIN
-        assert refusal.slot.date() == old.start.astimezone(HANOI).date()
+        if broadcasts[refusal.broadcast].at:
+            assert refusal.slot.date() == old.start.astimezone(HANOI).date()
         without = [one for one in plan if one is not old]
         moved = replace(old, start=refusal.slot, end=refusal.slot + (old.end - old.start))
         after = sorted([*without, moved], key=lambda one: (one.start, one.id))

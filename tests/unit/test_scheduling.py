@@ -123,6 +123,27 @@ async def test_an_edit_never_airs_again_what_has_aired(house: House) -> None:
     assert (await house.states(TODAY))["na-meo-01"] == "completed"
 
 
+async def test_a_series_moved_to_a_later_time_after_it_has_aired_airs_then_and_what_has_aired_stays(
+    house: House,
+) -> None:
+    """A new airing, shown as added (docs/operator.md); the old one is neither cancelled nor aired again."""
+    await house.clock.advance(9.5 * 3600)  # 17:30
+    await house.ledger.take([("na-meo-01", word(1, "completed", house.clock.now()))])
+    await house.edited(replace(NEWS, at=(time(18, 30),)))
+    assert (await house.states(TODAY))["na-meo-01"] == "completed"
+    assert TODAY not in house.holds("na-meo-01")
+    assert house.holds("na-meo-01")[0] == "ban-tin@2026-11-23T18:30"
+
+
+async def test_what_sounds_and_is_taken_out_is_taken_from_the_nodes_at_once(house: House) -> None:
+    """A node that no longer finds it in its document stops it: tests/unit/test_speaker.py."""
+    await house.clock.advance(9 * 3600 + 2)
+    assert TODAY in house.holds("na-meo-01")
+    await house.edited()
+    assert TODAY not in house.holds("na-meo-01")
+    assert set((await house.states(TODAY)).values()) == {"cancelled"}
+
+
 async def test_taking_a_broadcast_out_rewrites_nothing_that_is_over(house: House) -> None:
     await house.clock.advance(9 * 3600 + 60)
     await house.edited()
