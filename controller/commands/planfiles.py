@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from controller.commands.words import t
@@ -76,13 +77,18 @@ def as_ical(rows: Sequence[Mapping[str, Any]], settings: Settings, now: datetime
 def _event(row: Mapping[str, Any], settings: Settings, now: datetime) -> Event:
     from icalendar import Event
 
+    from broadcasts.timeline import occurrence_id
+
     start = datetime.fromisoformat(row["start"])
-    end = datetime.fromisoformat(row["end"]) if row["end"] else start
     event = Event()
-    event.add("uid", f"{row['occurrence'] or _would_be(row, start)}@{settings.site.id}")
+    event.add(
+        "uid", f"{row['occurrence'] or occurrence_id(row['broadcast'], start.replace(tzinfo=None))}@{settings.site.id}"
+    )
     event.add("dtstamp", now.astimezone(UTC).replace(microsecond=0))
     event.add("dtstart", start.astimezone(UTC))
-    event.add("dtend", end.astimezone(UTC))
+    if row["end"]:  # later than the start, says RFC 5545, and its times have no parts of a second
+        lasts = datetime.fromisoformat(row["end"]) - start
+        event.add("dtend", start.astimezone(UTC) + timedelta(seconds=max(1, math.ceil(lasts.total_seconds()))))
     event.add("summary", row["title"])
     event.add("location", ", ".join(row["to"]))
     event.add("description", _description(row, settings))
@@ -90,10 +96,6 @@ def _event(row: Mapping[str, Any], settings: Settings, now: datetime) -> Event:
     event.add("categories", [row["priority"]])
     event.add("transp", "TRANSPARENT")
     return event
-
-
-def _would_be(row: Mapping[str, Any], start: datetime) -> str:
-    return f"{row['broadcast']}@{start:%Y-%m-%dT%H:%M}"
 
 
 def _description(row: Mapping[str, Any], settings: Settings) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hypothesis import given, settings
@@ -50,6 +50,19 @@ def test_a_calendar_program_finds_identity_time_place_and_state() -> None:
     assert skipped["STATUS"] == "CANCELLED"
     assert "Quốc khánh" in skipped["DESCRIPTION"]
     assert calendar["X-WR-TIMEZONE"] == "Asia/Ho_Chi_Minh"
+
+
+def test_every_event_ends_after_it_begins_or_has_no_end() -> None:
+    """RFC 5545, 3.8.2.2; its times are whole seconds, and a chime may be shorter."""
+    start = "2026-11-24T17:00:30+07:00"
+    short = row(start=start, end="2026-11-24T17:00:30.900000+07:00", occurrence="ban-tin@2026-11-24T17:00:30")
+    first, half, skipped = Calendar.from_ical(as_ical([short, row(), {**SKIPPED, "start": start}], SITE, NOW)).walk(
+        "VEVENT"
+    )
+    assert first.decoded("DTEND") - first.decoded("DTSTART") == timedelta(seconds=1)
+    assert half.decoded("DTEND") > half.decoded("DTSTART")
+    assert "DTEND" not in skipped
+    assert skipped["UID"] == first["UID"], "as the airing would have been called"
 
 
 def test_an_identity_outlives_the_next_export() -> None:
