@@ -125,6 +125,7 @@ def of_node(
     """What became of it on one node. `whole`: with the revisions that its journal tells."""
     events = [event for event in tx.delivery_events(row.id, each.node) if event.state is not DeliveryState.PLANNED]
     journal = tx.journal(each.node, ENTRIES) if whole else []
+    events += _told_after_it_was_ready(events, journal, row)
     steps = [_event(event, each, journal) for event in events]
     if looked is not None:
         steps.append(_preflight(looked, each.node, settings))
@@ -132,6 +133,19 @@ def of_node(
         said = labels.named(labels.DELIVERY, DeliveryState.CANCELLED)
         steps.append(shape.step(row.cancelled_at, "cancelled", said, source="controller", reason=row.reason))
     return steps
+
+
+def _told_after_it_was_ready(
+    events: Sequence[DeliveryEvent], journal: Sequence[JournalEntry], row: OccurrenceRow
+) -> list[DeliveryEvent]:
+    """The word that it holds the document, of a node that had fetched all audio before it said so, or whose heartbeat
+    did: the ledger was past that word when it came."""
+    states = {event.state for event in events}
+    if DeliveryState.READY not in states or DeliveryState.ACCEPTED in states:
+        return []
+    told = (one for one in journal if one.kind == "playlists" and one.result == "accepted" and one.at >= row.planned_at)
+    first = sorted(told, key=lambda one: one.at)[:1]
+    return [DeliveryEvent(row.id, events[0].node, one.at, DeliveryState.ACCEPTED) for one in first]
 
 
 def _event(event: DeliveryEvent, each: Delivery, journal: Sequence[JournalEntry]) -> Plain:

@@ -82,6 +82,22 @@ async def test_a_good_airing_is_told_from_the_rule_to_the_measured_level(house: 
     assert (await says(house, "vi"))[-1] == "Phát xong (10,0 s, mức 78,2 dB)"
 
 
+async def test_a_node_that_had_all_audio_before_it_said_that_it_holds_the_document_has_accepted_it_all_the_same(
+    house: House,
+) -> None:
+    start = house.clock.now()
+    (asset,) = [track.sha256 for track in house.dispatch.wanted(NODE)[0].tracks]  # type: ignore[union-attr]
+    fetched = JournalEntry(log="a", n=1, at=start + timedelta(seconds=1), kind="prefetched", sha256=asset)
+    held = JournalEntry("a", 2, start + timedelta(seconds=2), "playlists", result="accepted", epoch=1, rev=1)
+    await house.ledger.take([(NODE, fetched), (NODE, held)])
+    assert (await says(house))[:4] == [
+        "Planned: as b:3 says",
+        "Sent to the node",
+        "Audio is on the node",
+        "Accepted by the node (revision 1.1)",
+    ]
+
+
 async def test_an_edit_is_told_with_who_made_it_and_what_it_changed(house: House) -> None:
     await house.clock.advance(60)
     await house.edited(replace(NEWS, at=(time(18, 0),), volume=90))
