@@ -23,6 +23,7 @@ from controller.domain.faults import Value
 from controller.domain.hush import Hush
 from controller.domain.incidents import Incident, IncidentEvent
 from controller.domain.lease import Lease
+from controller.domain.maintenance import MaintenanceEvent
 from controller.domain.monthly import NodeEvent
 from controller.domain.preflight import PreflightRow
 from controller.domain.watching import Space
@@ -422,6 +423,18 @@ class Tx(Protocol):
         """By node, then time: those in [start, end), and of each node the last one before."""
 
     def prune_node_events(self, before: datetime, limit: int = 5000) -> int:
+        """Delete up to `limit` that are older than `before`, but never a node's newest; how many."""
+
+    def put_maintenance_events(self, rows: Iterable[MaintenanceEvent]) -> None:
+        """Append."""
+
+    def maintenance_events(self, start: datetime, end: datetime) -> list[MaintenanceEvent]:
+        """By node, then time: those in [start, end), and of each node the last one before."""
+
+    def under_maintenance(self, now: datetime) -> dict[str, datetime]:
+        """Until when each node is that is under maintenance at `now`, by its newest event."""
+
+    def prune_maintenance_events(self, before: datetime, limit: int = 5000) -> int:
         """Delete up to `limit` that are older than `before`, but never a node's newest; how many."""
 
     def put_faults(self, rows: Iterable[FaultRow]) -> None: ...

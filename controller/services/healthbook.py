@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from controller.domain import canary, workorders
+from controller.domain import canary, maintenance, workorders
 from controller.domain.casebook import Case, Change, Key, Now, Outcome, Scene, reconcile
 from controller.domain.centre import rule_of
 from controller.domain.climb import Climb
@@ -99,7 +99,9 @@ def settle(
 ) -> tuple[Outcome, bool]:
     """Reconcile and write down what changed; whether messages were written."""
     ledger = TxLedger(tx, now.wall, settings.alerts.escalation)
-    outcome = reconcile(cases, _with_people(tx, cases, scene, settings, now), ledger, now)
+    scene = _with_people(tx, cases, scene, settings, now)
+    _keep_maintenance(tx, scene, settings, now.wall)
+    outcome = reconcile(cases, scene, ledger, now)
     for key, case in outcome.cases.items():
         before = cases.get(key)
         if before is None or before.incident != case.incident:
@@ -121,6 +123,13 @@ def _with_people(tx: Tx, cases: Mapping[Key, Case], scene: Scene, settings: Sett
     lost = people_faults(alerts, refused, known, zone, now.wall, now.mono)
     hushes = (*alerts.hushes, *tx.hushes(now.wall))
     return replace(scene, centre={**scene.centre, **lost}, hushes=hushes, zone=zone)
+
+
+def _keep_maintenance(tx: Tx, scene: Scene, settings: Settings, now: datetime) -> None:
+    """Write down which maintenance windows begin, end or are others now: alerts.yaml forgets what is deleted."""
+    communes = {node.id: node.commune for node in settings.nodes.values()}
+    found = maintenance.changes(tx.under_maintenance(now), scene.hushes, communes, now, scene.zone)
+    tx.put_maintenance_events(found)
 
 
 def _record(

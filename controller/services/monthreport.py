@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from itertools import groupby
 from zoneinfo import ZoneInfo
 
-from broadcasts.model import Node
 from controller.domain.delivery import DeliveryEvent
-from controller.domain.hush import Hush, HushKind
-from controller.domain.monthly import CONTROLLER, Figures, Log, Place, Report, Window
+from controller.domain.maintenance import windows
+from controller.domain.monthly import CONTROLLER, Figures, Log, Place, Report
 from controller.domain.site import Settings
 from controller.ports import Tx
 from controller.services.readmodels import Plain, commune_name, iso
@@ -43,39 +42,13 @@ def read(tx: Tx, settings: Settings, start: datetime, end: datetime) -> Log:
     return Log(
         places={node.id: Place(node.commune, node.model) for node in settings.nodes.values()},
         nodes={node: list(events) for node, events in heard},
-        maintenance=_maintenance([*settings.alerts.hushes, *tx.hushes(start)], settings, start, end),
+        maintenance=windows(tx.maintenance_events(start, end), end),
         incidents=incidents,
         incident_events=tx.incident_events_of(incidents),
         order_events=tx.work_order_events_of(incidents),
         occurrences=airings,
         deliveries=deliveries,
     )
-
-
-def _maintenance(hushes: Iterable[Hush], settings: Settings, start: datetime, end: datetime) -> list[Window]:
-    """Each node's maintenance windows that touch [start, end). One of some faults only says nothing of the rest."""
-    found = []
-    for hush in hushes:
-        if hush.kind is HushKind.MAINTENANCE and not hush.codes:
-            nodes = [node.id for node in settings.nodes.values() if _is_in(hush, node)]
-            for begin, until in _occasions(hush, start, end, settings.site.zone):
-                found += [Window(node, begin, until) for node in nodes]
-    return found
-
-
-def _is_in(hush: Hush, node: Node) -> bool:
-    everywhere = not (hush.nodes or hush.communes)
-    return everywhere or node.id in hush.nodes or node.commune in hush.communes
-
-
-def _occasions(hush: Hush, start: datetime, end: datetime, zone: ZoneInfo) -> Iterator[tuple[datetime, datetime]]:
-    last, at = min(end, hush.ended_at or end), start
-    while True:
-        begin, until = hush.window(at, zone)
-        if begin >= last or until <= at:
-            return
-        yield begin, min(until, last)
-        at = until
 
 
 def only(log: Log, commune: str) -> Log:

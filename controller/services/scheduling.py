@@ -349,6 +349,7 @@ class Scheduling:
         await self._prune(lambda tx, before: tx.prune_selftests(before), LEDGER_KEPT)
         await self._prune(lambda tx, before: tx.prune_emergencies(before), LEDGER_KEPT)
         await self._prune(lambda tx, before: tx.prune_node_events(before), NODE_EVENTS_KEPT)
+        await self._prune(lambda tx, before: tx.prune_maintenance_events(before), NODE_EVENTS_KEPT)
         await self._prune(lambda tx, before: tx.prune_used(before), NONCES_KEPT)
         log.info("cleaned", assets_dropped=dropped)
 

@@ -125,6 +125,22 @@ async def test_an_outage_under_maintenance_is_no_outage() -> None:
         assert downs == {"c1": (False, True), "c2": (True, False), "c3": (False, False)}
 
 
+async def test_a_window_that_is_deleted_from_the_file_counts_until_then() -> None:
+    clock = FakeClock()
+    begin = clock.now() + timedelta(minutes=10)
+    window = Hush(HushKind.MAINTENANCE, begin, begin + timedelta(hours=2), "thay tủ", communes=("c1",))
+    without = district()
+    async with Ward(replace(without, alerts=replace(without.alerts, hushes=(window,))), clock=clock) as ward:
+        await ward.all_born()
+        await ward.pass_time(1800, step=30)
+        ward.settings = without
+        await ward.restart(600)
+        await ward.pass_time(1800, step=30)
+        (c1, *others) = (await report(ward))["communes"]
+        assert c1["maintenance_s"] == pytest.approx(5 * (1800 + 30 - 600 + 600), abs=5 * 40)
+        assert {row["maintenance_s"] for row in others} == {0}
+
+
 async def test_minutes_of_air_missed() -> None:
     async with Ward() as ward:
         await ward.all_born()

@@ -33,7 +33,7 @@ from controller.domain.preflight import Finding
 from controller.domain.workorders import OrderState
 from controller.wire.messages import JournalEntry
 
-HEAD = "r0006"
+HEAD = "r0007"
 """The revision that these tables are. Kept here so that an up-to-date database is opened without Alembic."""
 
 metadata = MetaData(
@@ -279,6 +279,16 @@ node_events = Table(
     _must("node", Words),
     _must("at", Utc, index=True),
     _must("liveness", Words),
+    Index(None, "node", "at"),
+)
+
+maintenance_events = Table(
+    "maintenance_events",
+    metadata,
+    _number(),
+    _must("node", Words),
+    _must("at", Utc, index=True),
+    _must("until", Utc, index=True),
     Index(None, "node", "at"),
 )
 
