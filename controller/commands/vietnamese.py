@@ -213,6 +213,8 @@ CATALOGUE: Mapping[str, str] = {
     "column '{name}' is not read": "cột '{name}' không được đọc",
     "line 1: no column {names}; columns are {known}": "dòng 1: thiếu cột {names}; các cột là {known}",
     "no title": "thiếu tiêu đề",
+    "unknown zone '{word}'": "không có nơi phát '{word}'",
+    "unknown zone '{word}' (did you mean '{near}'?)": "không có nơi phát '{word}' (có phải là '{near}'?)",
     "no place in 'to'; or say it for all rows with --to": (
         "thiếu nơi phát ở cột 'to'; hoặc ghi chung cho mọi dòng bằng --to"
     ),

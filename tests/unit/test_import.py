@@ -20,7 +20,13 @@ from tests.house import HANOI, NEWS, network
 from tests.unit.test_planfiles import row
 
 NOW = datetime(2026, 11, 23, 1, 0, tzinfo=UTC)
-NAMES = {"na-meo": "na-meo", "xa-na-meo": "na-meo", "son-thuy": "son-thuy", "toan-huyen": "all"}
+NAMES = {
+    "na-meo": "na-meo",
+    "xa-na-meo": "na-meo",
+    "son-thuy": "son-thuy",
+    "toan-huyen": "all",
+    "son-thuy-01": "son-thuy-01",
+}
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -115,10 +121,12 @@ def test_a_row_that_cannot_be_one_is_told_with_its_line(line: str, message: str)
 
 
 def test_all_that_is_wrong_with_a_row_is_told_at_once() -> None:
-    text = "title,text,to,date,time,volume\n,,,25 tháng 11; 31/11/2026,sáng;25:00,to\nTin,Mời.,,2026-11-25,7:00,\n"
+    text = (
+        "title,text,to,date,time,volume\n,,na-meoo,25 tháng 11; 31/11/2026,sáng;25:00,to\nTin,Mời.,,2026-11-25,7:00,\n"
+    )
     assert [(flaw.line, flaw.message.split(";")[0]) for flaw in rows(text).flaws] == [
+        (2, "unknown zone 'na-meoo' (did you mean 'na-meo'?)"),
         (2, "no title"),
-        (2, "no place in 'to'"),
         (2, "'sáng' is not a time of day"),
         (2, "there is no 25:00"),
         (2, "'25 tháng 11' is not a date"),

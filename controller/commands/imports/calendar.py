@@ -72,7 +72,7 @@ def _broadcast(event: Any, title: str, where: _Where, wrong: Mistakes) -> dict[s
         wrong.add(t("no title"))
     if "RECURRENCE-ID" in event:
         wrong.add(t("one instance of a series was changed by itself; write it by hand"))
-    place = targets(str(event.get("LOCATION", "")), where.names) or list(where.to)
+    place = targets(str(event.get("LOCATION", "")), where.names, wrong) or list(where.to)
     if not place:
         wrong.add(t("no place in LOCATION; or say it for all events with --to"))
     text = str(event.get("DESCRIPTION", "")).strip()

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from controller.commands.words import t
+
 T = TypeVar("T")
 
 MAX_BYTES = 4_000_000
@@ -110,10 +112,21 @@ def _free(name: str, used: set[str]) -> str:
     return free
 
 
-def targets(written: str, names: Mapping[str, str]) -> list[str]:
-    """Ids for a list of places as people write them; what nobody knows stays, for the configuration to refuse."""
+def targets(written: str, names: Mapping[str, str], wrong: Mistakes) -> list[str]:
+    """Ids for a list of places as people write them."""
     words = [word.strip() for word in re.split(r"[;,\n|]", written) if word.strip()]
+    for word in words:
+        if folded(word) not in names:
+            wrong.add(_unknown(word, set(names.values())))
     return [names.get(folded(word), word) for word in words]
+
+
+def _unknown(word: str, ids: Iterable[str]) -> str:
+    from controller.settings.suggest import closest
+
+    if near := closest(word, ids):
+        return t("unknown zone '{word}' (did you mean '{near}'?)", word=word, near=near)
+    return t("unknown zone '{word}'", word=word)
 
 
 def sorted_flaws(flaws: Sequence[Flaw]) -> list[Flaw]:

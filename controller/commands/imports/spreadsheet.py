@@ -95,13 +95,13 @@ def _take(cells: Mapping[str, str], line: int, names: Mapping[str, str], to: lis
 def _broadcast(row: Mapping[str, str], names: Mapping[str, str], to: list[str], wrong: Mistakes) -> dict[str, Any]:
     """One row as broadcasts.yaml writes it; it is whole if nothing is wrong."""
     keys: dict[str, Any] = {name: row[name] for name in ("id", "title") if name in row}
-    keys["to"] = targets(row["to"], names) if "to" in row else list(to)
+    keys["to"] = targets(row["to"], names, wrong) if "to" in row else list(to)
     if "title" not in row:
         wrong.add(t("no title"))
     if not keys["to"]:
         wrong.add(t("no place in 'to'; or say it for all rows with --to"))
     if "except" in row:
-        keys["except"] = targets(row["except"], names)
+        keys["except"] = targets(row["except"], names, wrong)
     keys |= _schedule(row, wrong)
     if "priority" in row:
         keys["priority"] = PRIORITIES.get(folded(row["priority"]), row["priority"])
