@@ -26,6 +26,7 @@ from controller.services.changes import Changes
 from controller.services.commissioning import record_selftests
 from controller.services.dispatch import Dispatch
 from controller.services.emergencies import Emergencies, record_answers
+from controller.services.epochs import Epochs
 from controller.services.gauges import Gauges, MeasuredBus, MeasuredNotifier, MeasuredStore
 from controller.services.intake import Intake
 from controller.services.ledger import Ledger
@@ -82,6 +83,7 @@ class App:
     reporting: Reporting
     intake: Intake
     watching: Watching
+    epochs: Epochs
     gauges: Gauges
     loopback: Loopback | None
     airings: Airings
@@ -233,6 +235,7 @@ def build(
         changes=changes,
         on_outbox=alerting.wake,
     )
+    epochs = Epochs(dispatch, emergencies, ledger, clock)
     watching = Watching(
         settings,
         clock=clock,
@@ -250,6 +253,7 @@ def build(
             receives=loopback is not None,
         ),
         life_sign=LifeSign(settings, clock=clock, store=store, on_outbox=alerting.wake),
+        epochs=epochs,
         host=host,
         beacon=beacon,
     )
@@ -305,6 +309,7 @@ def build(
         reporting=reporting,
         intake=intake,
         watching=watching,
+        epochs=epochs,
         gauges=gauges,
         loopback=loopback,
         airings=airings,

@@ -94,6 +94,13 @@ ENTRIES = (
         FIX,
     ),
     Entry("run", "run:run", t("The service."), "loa run", RUN),
+    Entry(
+        "epoch",
+        "epoch:epoch",
+        t("Whether nodes obey this controller; what to do after a backup was restored."),
+        "loa epoch --raise",
+        RUN,
+    ),
     Entry("enroll", "enroll:enroll", t("Give a node its credentials."), "loa enroll na-meo-01", RUN),
     Entry("listen", "listen:listen", t("Decoded, verified messages as they pass."), "loa listen 'up/na-meo-01/#'", RUN),
     Entry("simulate", "simulate:simulate", t("Nodes in software, against any broker."), "loa simulate --nodes 60", RUN),

@@ -263,8 +263,8 @@ class Tx(Protocol):
     """One open transaction. It ends when the function it was given to returns: keep no reference."""
 
     # controller
-    def raise_epoch(self) -> int:
-        """Raise and return the epoch (1 for the first)."""
+    def raise_epoch(self, above: int = 0) -> int:
+        """Raise and return the epoch (1 for the first); it is then higher than `above` too."""
 
     def epoch(self) -> int:
         """0 before the first `raise_epoch`."""
@@ -403,6 +403,10 @@ class Tx(Protocol):
 
     def journal_backlog(self) -> int:
         """Entries that are missing before later ones that have come."""
+
+    def skip_journal_gap(self, node: str, log: str) -> tuple[int, int] | None:
+        """Give up the entries that are missing before later ones: `journal_upto` goes on from the lowest that is there.
+        First and last of those given up; None if none are missing."""
 
     def journal(self, node: str, limit: int = 100) -> list[JournalEntry]:
         """Newest first, by arrival."""
@@ -575,8 +579,9 @@ class Tx(Protocol):
     def outbox_states(self) -> dict[OutboxState, int]:
         """How many rows are in each state; those in none are left out."""
 
-    def oldest_due(self, now: datetime) -> datetime | None:
-        """Since when the oldest row that could be sent at `now` has been due; None if nothing is."""
+    def oldest_due(self, now: datetime, told_since: datetime | None = None) -> datetime | None:
+        """Since when the oldest row that could be sent at `now` has been due; None if nothing is. Not counted: rows to
+        people who got a message after `told_since`, since nobody gets them all at once (domain/outbox.py)."""
 
     def damage(self) -> str:
         """What the database itself finds wrong with its files, in one line; "" for nothing, or where it cannot tell.

@@ -236,6 +236,17 @@ class Monitoring:
 
 
 @dataclass
+class Epochs:
+    """No node is ahead."""
+
+    def told(self) -> dict[str, Any]:
+        return {"epoch": 1, "highest": None, "ahead": {}}
+
+    async def overtake(self, by: str) -> dict[str, Any]:
+        raise ValueError("no node knows of a later epoch than ours, which is 1")
+
+
+@dataclass
 class Intake:
     counters: Counter[str] = field(default_factory=Counter)
 
@@ -319,6 +330,7 @@ class District:
         self.intake = Intake()
         self.loopback = None
         self.gauges = Gauges()
+        self.epochs = Epochs()
         self.watching = watching(self)
         self.reporting = Reporting(self.settings, store=store, clock=self.clock, scheduling=self.scheduling)
 

@@ -69,12 +69,14 @@ def _print_table(data: Any) -> None:
     )
     title = f"[bold]{plain(data['site'])} · {data['month']}[/bold]"
     grid = base.table("", *columns, title=title)
-    grid.columns[0].no_wrap = True
     grid.add_row(f"[bold]{t('Total')}[/bold]", *_cells(data["total"]))
     for heading, rows in ((t("Communes"), data["communes"]), (t("Models"), data["models"])):
         grid.add_row(f"[bold]{heading}[/bold]", *[""] * len(columns))
         for row in rows:
             grid.add_row(f"  {plain(row['name']) or t('(of none)')}", *_cells(row))
+    every = [_cells(row) for row in (data["total"], *data["communes"], *data["models"])]
+    for column, cells in zip(grid.columns[1:], zip(*every, strict=True), strict=True):
+        column.min_width = max(map(len, cells))  # names and headings may break on a narrow terminal, figures may not
     base.console().print(grid)
     total = data["total"]
     spent = {name: _length(total[f"{name}_s"]) for name in ("unknown", "commissioning", "maintenance")}

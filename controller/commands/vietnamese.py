@@ -339,6 +339,19 @@ CATALOGUE: Mapping[str, str] = {
         "Chỉ những cụm loa có các chữ này trong tên, nơi đặt hay cột."
     ),
     "Only those not online or with a fault.": "Chỉ những cụm loa không trực tuyến hoặc đang có lỗi.",
+    "Raise ours above those of all nodes, so that they obey again.": (
+        "Nâng epoch của trung tâm lên trên mọi cụm loa, để chúng nhận lệnh trở lại."
+    ),
+    "Whether nodes obey this controller; what to do after a backup was restored.": (
+        "Cụm loa có nhận lệnh của bộ điều khiển này không; việc cần làm sau khi khôi phục bản sao lưu."
+    ),
+    "epoch raised from {was} to {epoch}; sent again to {sent} nodes": (
+        "đã nâng epoch từ {was} lên {epoch}; đã gửi lại cho {sent} cụm loa"
+    ),
+    "epoch {epoch}": "epoch {epoch}",
+    "{count} nodes know of a later one (up to {highest}) and refuse our orders": (
+        "{count} cụm loa đã biết epoch mới hơn (đến {highest}) nên từ chối lệnh của trung tâm"
+    ),
     "One node in full; all of them, if not given.": "Xem đầy đủ một cụm loa; không ghi thì xem tất cả.",
     "{node}: no self-test that measured anything with a baseline": (
         "{node}: chưa có lần tự kiểm tra nào đo được giá trị cần làm mốc"

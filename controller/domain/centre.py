@@ -19,6 +19,7 @@ CLOCK = "centre-clock"
 CANARY = "canary"
 UNREACHABLE_PERSON = "unreachable-person"
 EMPTY_ROTA = "empty-rota"
+EPOCH = "centre-epoch"
 
 
 def _rule(code: str, severity: Severity, title: Text, advice: Text) -> FaultRule:
@@ -79,6 +80,17 @@ RULES: Mapping[str, FaultRule] = {
             Text(
                 "Sửa kênh liên lạc của người này trong alerts.yaml, rồi thử bằng `loa alerts test`.",
                 "Mend this person's channels in alerts.yaml, then try `loa alerts test`.",
+            ),
+        ),
+        _rule(
+            EPOCH,
+            Severity.CRITICAL,
+            Text("Cơ sở dữ liệu của trung tâm cũ hơn các cụm loa", "The centre's database is older than the nodes"),
+            Text(
+                "Có phải vừa khôi phục từ bản sao lưu? Các cụm loa từ chối mọi lịch và lệnh của trung tâm, kể cả khẩn "
+                "cấp. Nếu không có bộ điều khiển nào khác đang chạy, gõ `loa epoch --raise` trên máy trung tâm.",
+                "Was it restored from a backup? The nodes refuse every plan and order of this centre, emergencies "
+                "too. If no other controller is running, type `loa epoch --raise` on the centre's machine.",
             ),
         ),
         _rule(

@@ -70,6 +70,14 @@ METRICS: Mapping[str, Metric] = {
     "missed": Metric(Text("không phát", "not played"), ""),
     "late_s": Metric(Text("phát trễ", "late by"), "s"),
     "played_pct": Metric(Text("phần đã phát", "share played"), "%"),
+    "free_mb": Metric(Text("đĩa còn trống", "free on the disk"), "MB"),
+    "inodes_free_pct": Metric(Text("số tệp còn tạo được", "files that can still be made"), "%", 1),
+    "write_s": Metric(Text("thời gian ghi cơ sở dữ liệu", "time to write to the database"), "s", 1),
+    "stepped_s": Metric(Text("đồng hồ bị chỉnh", "the clock was stepped by"), "s", 1),
+    "epoch": Metric(Text("epoch của trung tâm", "epoch of the centre"), ""),
+    "nodes_epoch": Metric(Text("epoch cao nhất của cụm loa", "highest epoch of a node"), ""),
+    "nodes_ahead": Metric(Text("số cụm loa từ chối lệnh", "nodes that refuse orders"), ""),
+    "reason": Metric(Text("lý do", "reason"), ""),
     "boots_24h": Metric(Text("số lần khởi động trong 24 giờ", "starts in 24 h"), ""),
 }
 """Metrics of the protocol, and what the controller adds; others are made known in config/faults.yaml."""

@@ -45,6 +45,9 @@ INLINE_UP_TO = 100_000
 RESEND_AFTER_S = 30.0
 """A node that still reports another document this long after it was sent gets it again."""
 
+OVERTAKEN_FOR_S = 900.0
+"""So long a node may tell of refusals from before our epoch was raised: its report stands for 10 minutes."""
+
 REVISED_AT_ONCE = 50
 """Nodes whose documents are made before others have a turn."""
 
@@ -84,6 +87,9 @@ class Dispatch:
         self._held: dict[str, tuple[int, int]] = {}
         self._sent: dict[str, _Sent] = {}
         self._shared = Shared()
+        self._ahead: dict[str, int] = {}
+        self._overtaken: frozenset[str] = frozenset()
+        self._overtook_at = -math.inf
         self.epoch = 0
         self.revising = asyncio.Lock()
         """Held from `revise` to `adopt`: two successors of one document would bear the same revision, and a node
@@ -103,6 +109,37 @@ class Dispatch:
 
     def reload(self, settings: Settings) -> None:
         self._settings = settings
+
+    # --- epoch ----------------------------------------------------------------------------------------------
+
+    @property
+    def ahead(self) -> Mapping[str, int]:
+        """Nodes that hold a document of a later epoch than ours, with it: they refuse whatever we say."""
+        return {node: epoch for node, epoch in self._ahead.items() if epoch > self.epoch}
+
+    def refuses_us(self, node: str) -> bool:
+        """Whether `node` refuses what we say for its epoch, or did and may still be telling of it."""
+        recent = self._clock.monotonic() - self._overtook_at < OVERTAKEN_FOR_S
+        return node in self.ahead or (recent and node in self._overtaken)
+
+    def note_epoch(self, node: str, epoch: int) -> None:
+        """`node` says, perhaps some time ago, that it holds a document of `epoch`."""
+        if epoch > self.epoch:
+            self._ahead[node] = epoch
+
+    async def raise_epoch(self, above: int, by: str) -> int:
+        """Lead from now on with an epoch higher than `above` too, on the word of `by`."""
+        async with self.revising:
+
+            def work(tx: Tx) -> int:
+                epoch = tx.raise_epoch(above)
+                tx.audit(AuditRow(self._clock.now(), by, "epoch raised", f"from {self.epoch} to {epoch}"))
+                return epoch
+
+            behind = frozenset(self.ahead)
+            self.epoch = await self._store.transact(work)
+        self._overtaken, self._overtook_at = behind, self._clock.monotonic()
+        return self.epoch
 
     def wanted(self, node: str) -> tuple[Playlist, ...]:
         """The playlists that `node` is to hold."""
@@ -191,6 +228,8 @@ class Dispatch:
     def note_held(self, node: str, held: tuple[int, int]) -> bool:
         """`node` reports what it holds; whether that is what it should."""
         self._held[node] = held
+        self._ahead.pop(node, None)
+        self.note_epoch(node, held[0])
         return held == self.version(node)
 
     def wants(self, node: str, held: tuple[int, int], *, born: bool = False) -> bool:

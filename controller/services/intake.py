@@ -21,6 +21,7 @@ from controller.wire.topics import Topics, Up
 
 log = structlog.get_logger(__name__)
 
+SECURITY = "security"
 COMPLAIN_EVERY_S = 60.0
 
 M = TypeVar("M", Status, Heartbeat, JournalEntry)
@@ -175,6 +176,7 @@ class Intake:
         # What health cannot write down it keeps: a birth or a will comes only once.
         await self._guarded("status", len(batch), self._health.on_statuses(batch))
         for node, status, _, retain in batch:
+            self._dispatch.note_epoch(node, status.playlists.epoch)
             if status.reason == "birth" and not retain:
                 await self._guarded("status", 0, self._alarms.on_birth(node))
                 if self._dispatch.wants(node, _version(status.playlists), born=True):
@@ -219,6 +221,8 @@ class Intake:
         taken = await self._ledger.take(batch)
         # Acknowledged last, and told to health whether new or not: if we die in between, it all comes again.
         for node, entry in batch:
+            if entry.result == "rejected" and self._is_too_old_for(node, entry.reason):
+                continue
             await self._health.on_journal(node, entry, self._clock.monotonic())
         await self._dispatch.acknowledge(taken.upto)
 
@@ -231,8 +235,15 @@ class Intake:
                 self._refuse("undecodable", node, f"fault: {error}")
                 continue
             # Each by itself: a report comes only once.
+            if report and report.code == SECURITY and self._is_too_old_for(node, report.evidence.get("reason")):
+                continue
             health = self._health.on_fault(node, code, report, event.mono, event.retain)
             await self._guarded("fault", 1, health)
+
+    def _is_too_old_for(self, node: str, reason: object) -> bool:
+        """Whether what `node` refused was refused because our own database is an old one: one fault of the centre
+        (domain/centre.py), and no forgery at each node."""
+        return reason == "epoch" and self._dispatch.refuses_us(node)
 
     def _refuse(self, counter: str, who: str, why: str) -> None:
         """Count, and say so once per sender and minute."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -25,7 +25,7 @@ from controller.domain.delivery import (
     deadline_reason,
     journaled,
 )
-from controller.ports import Clock, Store, Tx
+from controller.ports import AuditRow, Clock, Store, Tx
 from controller.services.changes import Changes
 from controller.wire.messages import JournalEntry
 
@@ -39,6 +39,13 @@ Version = Callable[[str], tuple[int, int]]
 
 Also = Callable[[Tx, Sequence[tuple[str, JournalEntry]]], bool]
 """What else takes in journal entries, in the transaction that stores them; whether they meant something to it."""
+
+
+Log = tuple[str, str]
+"""(node, log)."""
+
+LOST_S = 300.0
+"""A node sends what was not acknowledged again every minute at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,8 @@ class Ledger:
         self._wanted = wanted
         self._version = version
         self._also = also
+        self._gaps: dict[Log, tuple[int, float]] = {}
+        """Logs with missing entries: how far they are stored, and since when (monotonic)."""
         self._fetched: dict[str, set[str]] = defaultdict(set)
 
     async def published(self, nodes: Collection[str], at: datetime) -> None:
@@ -112,7 +121,39 @@ class Ledger:
         taken = await self._store.transact(work)
         if taken.fresh:
             self._changes.notify("air", *(("emergencies",) if taken.beside else ()))
+        if lost := self._lost(batch, taken.upto):
+            return replace(taken, upto={**taken.upto, **await self._give_up(lost, now)})
         return taken
+
+    def _lost(self, batch: Sequence[tuple[str, JournalEntry]], upto: Mapping[tuple[str, str], int]) -> list[Log]:
+        """Logs of which entries have been missing for so long, while later ones came again and again, that their node
+        has them no more: it dropped them when a controller had stored them, and this database is older than that."""
+        mono, found = self._clock.monotonic(), []
+        for log in upto:
+            if not any((node, entry.log) == log and entry.n > upto[log] for node, entry in batch):
+                self._gaps.pop(log, None)
+                continue
+            stuck_at, since = self._gaps.get(log, (-1, mono))
+            if stuck_at != upto[log]:
+                self._gaps[log] = (upto[log], mono)
+            elif mono - since >= LOST_S:
+                found.append(log)
+        return found
+
+    async def _give_up(self, logs: Sequence[Log], now: datetime) -> dict[Log, int]:
+        """Acknowledge what is there, or the node would send it for ever and nothing after it. How far each log is."""
+
+        def work(tx: Tx) -> dict[Log, int]:
+            for node, name in logs:
+                if span := tx.skip_journal_gap(node, name):
+                    said = f"{node}: entries {span[0]} to {span[1]} of log {name}"
+                    tx.audit(AuditRow(now, "loa", "journal lost", said))
+                    log.error("journal entries are lost; was an older database restored?", entries=said)
+            return tx.journal_uptos(logs)
+
+        for each in logs:
+            self._gaps.pop(each, None)
+        return await self._store.transact(work)
 
     async def verdict(self, occurrence: str) -> list[Delivery]:
         """The deadline of an occurrence has passed: what is not final is unknown. Returns those."""

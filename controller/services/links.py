@@ -105,11 +105,9 @@ class Links:
         return planned
 
     def of(self, row: OutboxRow, page_url: str) -> str:
-        """The link of a message, the same as in its body; empty without a `page_url`, and for one that wants nothing
-        done."""
-        if not page_url or row.transition.startswith(Transition.RECOVERED):
-            return ""
-        return f"{page_url.rstrip('/')}{PATH}{self.token(Ticket(row.incident, row.transition, row.recipient))}"
+        """The link in a message's body; empty for one that has none."""
+        link = f"{page_url.rstrip('/')}{PATH}{self.token(Ticket(row.incident, row.transition, row.recipient))}"
+        return link if link in row.body else ""
 
     def _linked(self, row: OutboxRow, link: str) -> OutboxRow:
         token = self.token(Ticket(row.incident, row.transition, row.recipient))

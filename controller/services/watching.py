@@ -12,6 +12,7 @@ import structlog
 
 from controller.domain import centre
 from controller.domain.faults import Severity, Value
+from controller.domain.outbox import Policy
 from controller.domain.site import Settings
 from controller.domain.watching import (
     PROBE_S,
@@ -35,6 +36,8 @@ ANSWER_S = 10.0
 """A database that has not taken a note by then refuses."""
 ASKED_S = 2.0
 """The same for whoever asks for /health, and waits."""
+HELD_BACK = timedelta(seconds=Policy().window_s)
+"""So long a person's further messages may wait for their turn after one has come: that is no trouble of ours."""
 INTEGRITY_FIRST_S, INTEGRITY_EVERY_S = 600.0, 24 * 3600.0
 NOTE = "watched"
 TIMER = "watch"
@@ -44,6 +47,12 @@ class Centre(Protocol):
     """What is told of the centre's own faults (Monitoring)."""
 
     def centre(self, code: str, evidence: Mapping[str, Value] | None, severity: Severity | None = None) -> None: ...
+
+
+class Epochs(Protocol):
+    """Whether nodes know of a later epoch than ours (services/epochs.py)."""
+
+    def trouble(self) -> Mapping[str, Value] | None: ...
 
 
 class Watching:
@@ -60,6 +69,7 @@ class Watching:
         monitoring: Centre,
         canary: Canary,
         life_sign: LifeSign,
+        epochs: Epochs | None = None,
         host: Host | None = None,
         beacon: Beacon | None = None,
     ) -> None:
@@ -71,6 +81,7 @@ class Watching:
         self._monitoring = monitoring
         self.canary = canary
         self._life_sign = life_sign
+        self._epochs = epochs
         self._host = host
         self._beacon = beacon
         self._database = DatabaseWatch()
@@ -132,7 +143,7 @@ class Watching:
         now = self._clock.now()
         try:
             async with asyncio.timeout(ASKED_S):
-                due = await self._store.transact(lambda tx: tx.oldest_due(now))
+                due = await self._store.transact(lambda tx: tx.oldest_due(now, now - HELD_BACK))
         except TimeoutError:
             return f"no answer within {ASKED_S:g} s", None
         except StoreError as error:
@@ -152,6 +163,8 @@ class Watching:
             await self._clock.sleep(1.0)
             mono = self._clock.monotonic()
             self._lags.add(mono, max(0.0, mono - before - 1.0))
+            if self._epochs is not None:
+                self._monitoring.centre(centre.EPOCH, self._epochs.trouble())
             self._feel_bus(mono)
 
     def _feel_bus(self, mono: float) -> None:

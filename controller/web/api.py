@@ -155,6 +155,10 @@ def _reading(app: Controller, live: Live) -> APIRouter:
     async def air() -> Plain:
         return await app.reporting.air()
 
+    @routes.get("/epoch")
+    async def epoch() -> Plain:
+        return app.epochs.told()
+
     @routes.get("/changes")
     async def changes(limit: Annotated[int, Query(ge=1, le=500)] = 20) -> Plain:
         return await app.reporting.changes(limit)
@@ -242,6 +246,10 @@ def _ordering(app: Controller, token: str) -> APIRouter:
     async def commission(id: str, order: Commissioning) -> Plain:
         made = await _changed(app.monitoring.commission(id, order.test, order.by, order.note))
         return {"ok": True, "node": id, "id": made.id, "values": dict(made.values)}
+
+    @routes.post("/epoch")
+    async def overtake(order: Order) -> Plain:
+        return {"ok": True, **await _taken(app.epochs.overtake(order.by))}
 
     @routes.post("/reload")
     async def reload() -> Plain:

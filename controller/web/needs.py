@@ -88,6 +88,13 @@ class Monitoring(Protocol):
         """KeyError if there is none that goes on."""
 
 
+class Epochs(Protocol):
+    def told(self) -> dict[str, Any]: ...
+
+    def overtake(self, by: str) -> Awaitable[dict[str, Any]]:
+        """ValueError: there is nothing to overtake."""
+
+
 class Intake(Protocol):
     @property
     def counters(self) -> Mapping[str, int]: ...
@@ -140,6 +147,9 @@ class Controller(Protocol):
 
     @property
     def intake(self) -> Intake: ...
+
+    @property
+    def epochs(self) -> Epochs: ...
 
     @property
     def gauges(self) -> Gauges: ...

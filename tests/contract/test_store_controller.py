@@ -253,6 +253,11 @@ async def test_a_node_enrolled_again_has_only_its_new_password(store: SqlStore) 
 # --- desired state and orders of the moment -----------------------------------------------------------------
 
 
+async def test_the_epoch_can_be_raised_above_what_nodes_know(store: SqlStore) -> None:
+    raised = [await store.transact(lambda tx, above=above: tx.raise_epoch(above)) for above in (5, 0, 3, 20)]
+    assert raised == [6, 7, 8, 21]
+
+
 async def test_a_node_has_one_desired_document_byte_for_byte(store: SqlStore) -> None:
     await store.transact(lambda tx: tx.put_desired([desired("na-meo-01"), desired("na-meo-02")]))
     await store.transact(lambda tx: tx.put_desired([desired("na-meo-01", rev=2)]))

@@ -60,6 +60,20 @@ async def test_the_oldest_due_message_counts_from_its_due_time_until_somebody_ha
     assert await store.transact(lambda tx: tx.oldest_due(T0 + LEASE)) == T0 + SECOND, "its claim ran out"
 
 
+async def test_a_message_that_waits_for_its_turn_after_another_is_not_counted_as_stuck(store: SqlStore) -> None:
+    first = await enqueued(store, message(channel=HOOK, due_at=T0))
+    await enqueued(store, message(channel=MAIL, transition="severity", due_at=T0))
+    await enqueued(store, replace(message(due_at=T0 + 2 * SECOND), recipient="sua"))
+
+    def sent(tx: Tx) -> list[object]:
+        tx.claim(first, T0 + LEASE, T0)
+        tx.finish(first, OutboxState.SENT, T0 + SECOND)
+        later = T0 + MINUTE
+        return [tx.oldest_due(later), tx.oldest_due(later, T0), tx.oldest_due(later, T0 + SECOND)]
+
+    assert await store.transact(sent) == [T0, T0 + 2 * SECOND, T0]
+
+
 async def test_messages_are_counted_by_state(store: SqlStore) -> None:
     id = await enqueued(store, message(channel=MAIL))
     await enqueued(store, message(channel=HOOK))

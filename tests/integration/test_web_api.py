@@ -28,6 +28,7 @@ ORDERS = {
     "/api/incidents/1/assign": {"by": "Thịnh", "to": "lan"},
     "/api/incidents/1/photos": {},
     "/api/nodes/na-meo-01/selftest": None,
+    "/api/epoch": {},
     "/api/reload": None,
 }
 BEARER = {"Authorization": f"Bearer {TOKEN}"}

@@ -42,7 +42,8 @@ class Health:
     async def on_fault(self, node: str, code: str, report: FaultReport | None, mono: float, retain: bool) -> None:
         self._take(node)
 
-    async def on_journal(self, node: str, entry: JournalEntry, mono: float) -> None: ...
+    async def on_journal(self, node: str, entry: JournalEntry, mono: float) -> None:
+        self._take(f"{node} {entry.kind}") if entry.result == "rejected" else None
 
 
 class NoEmergency:

@@ -120,6 +120,7 @@ def test_every_message_that_calls_has_a_link_of_its_own() -> None:
     assert len(set(links.values())) == 2
     plain = plan(INCIDENT, "opened", replace(alerts, page_url=""), Facts("Quan Sơn", HANOI), NOW)
     assert all("loa ack 12" in row.body and "/o/" not in row.body for row in plain)
+    assert {LINKS.of(row, "https://loa.example/") for row in plain} == {""}, "a digest links to what has a link"
 
 
 def test_too_often_is_refused_until_a_minute_has_passed() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import delete, insert, select, text
+from sqlalchemy import case, delete, insert, select, text
 
 from controller.adapters.store import schema
 from controller.adapters.store.mapping import Mapped, insert_into, upsert
@@ -23,11 +23,11 @@ class ControllerTx(TxBase):
         found = list(self.conn.execute(text("PRAGMA quick_check(3)")).scalars())
         return "" if found == ["ok"] else "; ".join(map(str, found))[:300]
 
-    def raise_epoch(self) -> int:
-        first = insert_into(schema.epoch, self.dialect).values(id=1, epoch=1)
-        raised = first.on_conflict_do_update(index_elements=["id"], set_={"epoch": schema.epoch.c.epoch + 1}).returning(
-            schema.epoch.c.epoch
-        )
+    def raise_epoch(self, above: int = 0) -> int:
+        kept = schema.epoch.c.epoch
+        first = insert_into(schema.epoch, self.dialect).values(id=1, epoch=above + 1)
+        higher = case((kept > above, kept + 1), else_=above + 1)
+        raised = first.on_conflict_do_update(index_elements=["id"], set_={"epoch": higher}).returning(kept)
         return int(self.conn.execute(raised).scalar_one())
 
     def epoch(self) -> int:

@@ -62,6 +62,19 @@ class JournalTx(TxBase):
         missing = select(func.coalesce(func.sum(rows.highest - rows.upto), 0))
         return int(self.conn.execute(missing).scalar_one())
 
+    def skip_journal_gap(self, node: str, log: str) -> tuple[int, int] | None:
+        key = _log(node, log)
+        end = self._ends({key})[key]
+        above = self._above(key, end.upto)
+        if not above:
+            return None
+        lowest = upto = min(above)
+        while upto + 1 in above:
+            upto += 1
+        row = {"node": key[0], "log": key[1], "upto": upto, "highest": end.highest}
+        upsert(self.conn, schema.journal_upto, [row])
+        return end.upto + 1, lowest - 1
+
     def journal(self, node: str, limit: int = 100) -> list[JournalEntry]:
         rows = schema.journal.c
         found = select(rows.entry).where(rows.node == node).order_by(rows.id.desc()).limit(limit)

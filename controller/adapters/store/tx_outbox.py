@@ -94,13 +94,16 @@ class OutboxTx(TxBase):
         state = schema.outbox.c.state
         return {row.state: row.n for row in self.conn.execute(select(state, func.count().label("n")).group_by(state))}
 
-    def oldest_due(self, now: datetime) -> datetime | None:
+    def oldest_due(self, now: datetime, told_since: datetime | None = None) -> datetime | None:
         rows = schema.outbox.c
-        waiting = select(func.min(rows.due_at)).where(rows.state.in_(WAITING), rows.due_at <= now)
+        waiting = and_(rows.state.in_(WAITING), rows.due_at <= now)
         left = and_(rows.state == OutboxState.CLAIMED, rows.claimed_until <= now)
-        times = (
-            self.conn.execute(query).scalar_one() for query in (waiting, select(func.min(rows.due_at)).where(left))
-        )
+        oldest = [select(func.min(rows.due_at)).where(which) for which in (waiting, left)]
+        if told_since is not None:
+            other = schema.outbox.alias().c
+            told = select(other.id).where(other.recipient == rows.recipient, other.sent_at > told_since)
+            oldest = [query.where(~told.exists()) for query in oldest]
+        times = (self.conn.execute(query).scalar_one() for query in oldest)
         return min((time for time in times if time is not None), default=None)
 
     def outbox_channels(self) -> list[str]:
