@@ -341,6 +341,10 @@ class Tx(Protocol):
 
     def deliveries_of(self, occurrences: Sequence[str], nodes: Sequence[str] | None = None) -> list[Delivery]: ...
 
+    def airtime(self, start: datetime, end: datetime) -> dict[str, int]:
+        """Milliseconds that each node has sounded of what starts in [start, end), by its own word; what is of priority
+        emergency does not count, nodes without any are left out."""
+
     def delivery_states(self, start: datetime, end: datetime) -> dict[DeliveryState, int]:
         """How many deliveries of what starts in [start, end) are in each state; those in none are left out."""
 

@@ -15,7 +15,12 @@ from controller.commands.words import t
 SHOWN = 5
 
 OverrideOption = Annotated[
-    str, typer.Option("--override", metavar="REASON", help=t("Why it must be in quiet hours; the reason is kept."))
+    str,
+    typer.Option(
+        "--override",
+        metavar="REASON",
+        help=t("Why it must be, in quiet hours or past another guard; the reason is kept."),
+    ),
 ]
 VolumeOption = Annotated[int | None, typer.Option("--volume", min=0, max=100, help=t("Volume, 0 to 100."))]
 

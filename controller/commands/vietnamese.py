@@ -112,7 +112,9 @@ CATALOGUE: Mapping[str, str] = {
     "What to say, in Vietnamese with its diacritics.": "Nội dung cần đọc, tiếng Việt có dấu.",
     "An audio file: WAV, MP3, OGG, Opus, FLAC, M4A.": "Tệp âm thanh: WAV, MP3, OGG, Opus, FLAC, M4A.",
     "Volume, 0 to 100.": "Âm lượng, từ 0 đến 100.",
-    "Why it must be in quiet hours; the reason is kept.": "Vì sao phải phát trong giờ yên tĩnh; lý do được lưu lại.",
+    "Why it must be, in quiet hours or past another guard; the reason is kept.": (
+        "Vì sao vẫn phải phát, trong giờ yên tĩnh hoặc quá một giới hạn khác; lý do được lưu lại."
+    ),
     "A local day; today if not given.": "Một ngày; mặc định là hôm nay.",
     "A line for every node.": "Một dòng cho mỗi cụm loa.",
     "As loa log shows it: broadcast@time.": "Mã lần phát như trong loa log: chương-trình@giờ.",

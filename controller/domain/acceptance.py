@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from broadcasts.model import Broadcast
+from broadcasts.guards import MS, Guards, milliseconds, quiet_at
+from broadcasts.model import Broadcast, Occurrence
 from broadcasts.recurrence import midnight_after
-from broadcasts.review import Review, lines, review
+from broadcasts.review import Review, length_of, lines, review
 from broadcasts.timeline import Ready, occurrences
 from controller.domain.site import Settings
 
@@ -37,6 +38,27 @@ def acceptable(ready: Sequence[Ready], settings: Settings, now: datetime) -> tup
         kept = tuple(item for item in kept if item.broadcast.id not in out)
         told += lines(refusals, settings.broadcasts)
     return kept, told
+
+
+def hindrance(order: Occurrence, settings: Settings, sounded: Mapping[str, int]) -> str:
+    """The first guard that an order of the moment would break on one of its nodes, in words; empty if none. `sounded`:
+    ms that a node has sounded on this local day. The gap is a matter of the plan: who speaks twice in a row means it.
+    """
+    length = milliseconds(order.end) - milliseconds(order.start)
+    quiet: dict[Guards, datetime | None] = {}
+    for node in order.nodes:
+        guards, zone = settings.guards_of(node), settings.site.zone
+        if guards not in quiet:
+            quiet[guards] = quiet_at(guards, zone, order.start, order.end)
+        if ends := quiet[guards]:
+            return f"there are quiet hours on {node} until {ends.astimezone(zone):%H:%M}"
+        if guards.session is not None and length > guards.session // MS:
+            return f"it lasts {length_of(length)}; {length_of(guards.session // MS)} is allowed on {node} (session)"
+        used = sounded.get(node, 0)
+        if guards.airtime is not None and used + length > guards.airtime // MS:
+            said = f"{node} has sounded {length_of(used)} today and would make {length_of(used + length)}"
+            return f"{said}; {length_of(guards.airtime // MS)} is allowed (daily-airtime)"
+    return ""
 
 
 def overridden(broadcasts: Mapping[str, Broadcast], before: Mapping[str, Broadcast]) -> tuple[str, ...]:

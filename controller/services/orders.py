@@ -9,7 +9,6 @@ from pathlib import PurePath
 from typing import Any
 
 from broadcasts.arbitration import rank
-from broadcasts.guards import Guards, quiet_at
 from broadcasts.model import (
     Chime,
     File,
@@ -24,7 +23,9 @@ from broadcasts.model import (
     Rendered,
     Say,
 )
+from broadcasts.recurrence import midnight_after
 from broadcasts.timeline import KEEP_AFTER_END, occurrence_id, of_playlist
+from controller.domain.acceptance import hindrance
 from controller.domain.delivery import FINAL, DeliveryState
 from controller.ports import AuditRow, Clock, Library, NowRow, Store, Tx
 from controller.services.dispatch import Dispatch
@@ -56,7 +57,7 @@ class Orders:
         by: str = "?",
         override: str = "",
     ) -> dict[str, Any]:
-        """Speak `text` now; in quiet hours with `override`, a reason. ValueError (target, hour), AudioRefused."""
+        """Speak `text` now; past a guard with `override`, a reason. ValueError (target, guard), AudioRefused."""
         words = Say(text, voice or self._scheduling.settings.site.studio.voice)
         return await self._now("say", _title(text), (Chime("open"), words), to, volume, by, override)
 
@@ -83,7 +84,7 @@ class Orders:
 
         async def order() -> Occurrence:
             one = self._order_of_the_moment(kind, title, rendered, nodes, volume)
-            passed = self._quiet_hours(one)
+            passed = hindrance(one, self._scheduling.settings, await self._sounded_today())
             if passed and not override.strip():
                 raise ValueError(f"{passed}; if it must be now, give a reason: --override REASON")
             why = f" ({passed}; overridden: {override.strip()})" if passed else ""
@@ -99,17 +100,9 @@ class Orders:
             "warnings": list(rendered.warnings),
         }
 
-    def _quiet_hours(self, one: Occurrence) -> str:
-        """Which quiet hours `one` falls into; empty if into none."""
-        settings = self._scheduling.settings
-        ends: dict[Guards, datetime | None] = {}
-        for node in one.nodes:
-            guards = settings.guards_of(node)
-            if guards not in ends:
-                ends[guards] = quiet_at(guards, settings.site.zone, one.start, one.end)
-            if end := ends[guards]:
-                return f"there are quiet hours on {node} until {end.astimezone(settings.site.zone):%H:%M}"
-        return ""
+    async def _sounded_today(self) -> dict[str, int]:
+        now, zone = self._clock.now(), self._scheduling.settings.site.zone
+        return await self._store.read(lambda tx: tx.airtime(midnight_after(now, zone, 0), now))
 
     def _order_of_the_moment(
         self, kind: str, title: str, rendered: Rendered, nodes: tuple[str, ...], volume: int | None

@@ -42,7 +42,7 @@ Name = Annotated[str, Field(min_length=1, max_length=100)]
 Targets = Annotated[list[Name], Field(min_length=1, max_length=1000)]
 Volume = Annotated[int, Field(ge=0, le=100)]
 Reason = Annotated[str, Field(max_length=200)]
-"""Why an order passes quiet hours."""
+"""Why an order passes quiet hours or another guard."""
 
 R = TypeVar("R")
 

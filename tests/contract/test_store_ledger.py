@@ -49,6 +49,22 @@ async def test_the_same_occurrence_twice_in_one_call_keeps_the_later(store: SqlS
     assert await store.transact(lambda tx: tx.occurrence("tin@1")) == second
 
 
+async def test_the_airtime_of_a_day_is_what_each_node_says_that_it_sounded(store: SqlStore) -> None:
+    """Of what starts on that day; an emergency does not count, nor what nobody has told of."""
+    alarm = replace(occurrence("bao-dong", T0), priority=Priority.EMERGENCY)
+    before, after = occurrence("hom-qua", T0 - MINUTE), occurrence("ngay-mai", T0 + 60 * MINUTE)
+    played = {("tin", "a"): 60_000, ("tin", "b"): 30_000, ("trua", "a"): 5_000, ("bao-dong", "a"): 70_000}
+    outside = {("hom-qua", "a"): 1_000, ("ngay-mai", "a"): 1_000, ("tin", "c"): None}
+
+    def work(tx: Tx) -> dict[str, int]:
+        tx.put_occurrences([occurrence("tin"), occurrence("trua", T0 + 59 * MINUTE), alarm, before, after])
+        told = {**played, **outside}.items()
+        tx.put_deliveries([replace(delivery(id, node), played_ms=ms) for (id, node), ms in told])
+        return tx.airtime(T0, T0 + 60 * MINUTE)
+
+    assert await store.transact(work) == {"a": 65_000, "b": 30_000}
+
+
 async def test_a_day_shows_what_sounds_on_it_also_over_its_edges(store: SqlStore) -> None:
     rows = [
         occurrence("ends-at-start", T0 - 15 * MINUTE),

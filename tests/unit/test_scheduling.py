@@ -10,6 +10,7 @@ from datetime import UTC, datetime, time, timedelta
 import msgspec
 import pytest
 
+from broadcasts.guards import Guards
 from broadcasts.model import File, IfLate, LateAction, Say
 from controller.ports import AudioRefused, ConfigRefused, StoreError
 from controller.wire.messages import MAX_DOCUMENT, Command, JournalEntry, PlaylistsDoc
@@ -465,6 +466,27 @@ async def test_at_night_an_order_of_the_moment_needs_a_reason(house: House) -> N
     (kept,) = await audit(house, "now")
     assert kept.startswith("say to na-meo: Lũ về. (there are quiet hours")
     assert kept.endswith("overridden: nước lên)")
+
+
+async def test_an_order_of_the_moment_keeps_to_session_and_airtime_too(house: House) -> None:
+    """Ten seconds each; the gap is a matter of the plan."""
+
+    def limits(**more: timedelta) -> None:
+        site = replace(house.scheduling.settings.site, guards=replace(Guards.none(), **more))
+        house.scheduling.settings = replace(house.scheduling.settings, site=site)
+
+    limits(session=timedelta(seconds=8))
+    with pytest.raises(ValueError, match=r"it lasts 10s; 8s is allowed on na-meo-01 \(session\); if it must be now"):
+        await house.orders.say("Chào.", ["na-meo"])
+    limits(airtime=timedelta(seconds=15), gap=timedelta(hours=1))
+    first = await house.orders.say("Chào.", ["na-meo"])
+    await house.clock.advance(20)
+    done = word(1, "completed", house.clock.now(), first["occurrence"], played_ms=10_000)
+    await house.ledger.take([("na-meo-01", done)])
+    with pytest.raises(ValueError, match="na-meo-01 has sounded 10s today and would make 20s; 15s is allowed"):
+        await house.orders.say("Chào.", ["na-meo"])
+    assert (await house.orders.say("Chào.", ["na-meo"], override="mất nước"))["occurrence"]
+    assert (await audit(house, "now"))[0].endswith("overridden: mất nước)")
 
 
 async def test_a_restart_with_audio_that_has_gone_bad_takes_nothing_off_the_nodes(house: House) -> None:

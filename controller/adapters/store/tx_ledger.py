@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select
 
+from broadcasts.model import Priority
 from controller.adapters.store import schema
 from controller.adapters.store.mapping import CHUNK, Mapped, chunks
 from controller.adapters.store.tx_base import TxBase
@@ -67,6 +68,18 @@ class LedgerTx(TxBase):
             .group_by(state)
         )
         return {row.state: row.n for row in self.conn.execute(counted)}
+
+    def airtime(self, start: datetime, end: datetime) -> dict[str, int]:
+        airing, rows = schema.occurrences.c, schema.deliveries.c
+        # `end` has the index; what starts in the window ends after its beginning
+        summed = (
+            select(rows.node, func.sum(rows.played_ms).label("ms"))
+            .join(schema.occurrences, airing.id == rows.occurrence)
+            .where(airing.end >= start, airing.start >= start, airing.start < end, rows.played_ms > 0)
+            .where(airing.priority != Priority.EMERGENCY)
+            .group_by(rows.node)
+        )
+        return {row.node: int(row.ms) for row in self.conn.execute(summed)}
 
     def sounding(self) -> list[Delivery]:
         rows = schema.deliveries.c
