@@ -51,7 +51,10 @@ def opened(name: str) -> Scenario:
 
 def written(name: str, rules: Path, folder: Path) -> None:
     """The configuration of a scenario's district, for a controller that runs for real."""
-    district.write(opened(name), rules, folder)
+    try:
+        district.write(opened(name), rules, folder)
+    except OSError as error:
+        raise Failure(str(error)) from None
     print(t("written: {folder}. Now: loa --config {folder} run", folder=folder))
 
 

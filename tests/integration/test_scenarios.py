@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from controller.cli import app
+from controller.commands.base import Failure
 from controller.domain.faults import Severity
 from controller.rehearsal import district, scenario
 from controller.rehearsal.scenario import ExpectIn
@@ -59,6 +60,20 @@ def test_what_was_not_to_be_fails_the_command_and_says_what(tmp_path: Path) -> N
     told = json.loads(ran.stdout)
     assert told["as_expected"] is False
     assert told["differences"] == [{"what": "messages to kt-x01", "expected": "3", "found": "2"}]
+
+
+def test_a_scenarios_district_is_written_as_a_configuration_that_can_run(tmp_path: Path) -> None:
+    words = ["simulate", "--scenario", "single-fuse", "--write-config", str(tmp_path / "fuse")]
+    ran = CliRunner().invoke(app, [*words, "--config", str(RULES)])
+    assert ran.exit_code == 0, ran.output
+    assert set(load(tmp_path / "fuse").nodes) == set(scenario.members(scenario.load("single-fuse").network)["all"])
+
+
+def test_a_district_without_a_configuration_to_take_the_rules_from_is_an_error_in_one_line(tmp_path: Path) -> None:
+    words = ["simulate", "--scenario", "single-fuse", "--write-config", str(tmp_path / "fuse")]
+    ran = CliRunner().invoke(app, [*words, "--config", str(tmp_path / "none")])
+    assert isinstance(ran.exception, Failure)
+    assert "site.yaml" in str(ran.exception)
 
 
 @pytest.mark.parametrize("path", sorted(BAD.glob("*.yaml")), ids=lambda path: path.stem)
