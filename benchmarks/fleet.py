@@ -28,8 +28,9 @@ from tests.e2e.network import PASSWORD, Json
 
 NODES = int(os.environ.get("LOA_BENCH_NODES", "100"))
 IDLE_S = 40.0
-WATCH_S = 65.0
-"""How long after a return for alarms: beyond the grace of two heartbeats."""
+WATCH_S = 330.0 if NODES >= 5000 else 65.0
+"""How long after a return for alarms: beyond the grace of two heartbeats; with many nodes until people would have been
+told of one that was thought lost."""
 ROUNDS = 5
 ORDERS = 100
 AWAY_S = 5.0

@@ -83,7 +83,7 @@ def for_real(name: str, config: Path, fleet: list[str], control: Path, *, verify
     began = time.monotonic()
     nodes = subprocess.Popen(bound(fleet), stdout=subprocess.DEVNULL)
     try:
-        say = (lambda line: None) if as_json else print
+        say = (lambda line: None) if as_json else (lambda line: print(line, flush=True))
         got = asyncio.run(real.play(chosen, settings, control, tell, say))
     except OSError as error:
         raise Failure(str(error)) from None

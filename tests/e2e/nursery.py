@@ -17,6 +17,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,8 @@ def _answer(request: dict[str, Any], begin: Callable[[list[str]], None]) -> dict
         case "start":
             return {"pid": _fork(request["words"], request["log"], begin)}
         case "wait":
-            os.waitpid(request["pid"], 0)
+            with suppress(ChildProcessError):  # two wait for one that ended by itself as it was about to be killed
+                os.waitpid(request["pid"], 0)
     return {}
 
 
