@@ -155,6 +155,9 @@ class Busy:
         finally:
             self.under_way -= 1
 
+    async def read(self, work: Callable[[Tx], T]) -> T:
+        return await self.transact(work)
+
     async def close(self) -> None:
         await self.inner.close()
 
