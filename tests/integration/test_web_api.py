@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from controller.ports import StoreError
-from tests.district import TOKEN, District, reader
+from tests.district import TOKEN, District
 from tests.pictures import picture
 
 ORDERS = {
@@ -34,19 +32,6 @@ ORDERS = {
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 
-@pytest.fixture
-async def district(tmp_path: Path) -> AsyncIterator[District]:
-    opened = await District.opened(tmp_path)
-    yield opened
-    await opened.store.close()
-
-
-@pytest.fixture
-async def web(district: District) -> AsyncIterator[httpx.AsyncClient]:
-    async with reader(district) as client:
-        yield client
-
-
 # --- who may ask --------------------------------------------------------------------------------------------
 
 
@@ -55,16 +40,16 @@ async def web(district: District) -> AsyncIterator[httpx.AsyncClient]:
     "given", ["", "Bearer", "Bearer ", "Bearer wrong", f"Basic {TOKEN}", TOKEN, f"Bearer {TOKEN}x", "Bearer ÿ"]
 )
 async def test_nobody_makes_the_horns_speak_without_the_token(
-    web: httpx.AsyncClient, district: District, path: str, given: str
+    web: httpx.AsyncClient, place: District, path: str, given: str
 ) -> None:
-    await district.broken("na-meo-03")
+    await place.broken("na-meo-03")
     headers = {"Authorization": given.encode("latin-1")} if given else {}
     answer = await web.post(path, json=ORDERS[path], headers=headers)
     assert answer.status_code == 401
     assert answer.json() == {"error": "this needs the controller's token"}
-    assert district.orders.given == []
-    assert district.emergencies.given == []
-    assert district.dispatch.ordered == []
+    assert place.orders.given == []
+    assert place.emergencies.given == []
+    assert place.dispatch.ordered == []
     [incident] = (await web.get("/api/incidents")).json()["incidents"]
     assert incident["state"] == "open"
 
@@ -94,17 +79,17 @@ async def test_an_error_names_itself_in_json_with_its_status(web: httpx.AsyncCli
 # --- reading ------------------------------------------------------------------------------------------------
 
 
-async def test_status_says_whether_the_broker_is_there(web: httpx.AsyncClient, district: District) -> None:
+async def test_status_says_whether_the_broker_is_there(web: httpx.AsyncClient, place: District) -> None:
     assert (await web.get("/api/status")).json()["broker"] == {"connected": True}
-    district.bus.down()
+    place.bus.down()
     assert (await web.get("/api/status")).json()["broker"] == {"connected": False}
 
 
-async def test_the_reading_endpoints_give_what_reporting_gives(web: httpx.AsyncClient, district: District) -> None:
-    await district.heard_from()
-    await district.planned("ban-tin@2026-11-23T08:00", "Bản tin", start=-30)
-    await district.broken("na-meo-03")
-    report = district.reporting
+async def test_the_reading_endpoints_give_what_reporting_gives(web: httpx.AsyncClient, place: District) -> None:
+    await place.heard_from()
+    await place.planned("ban-tin@2026-11-23T08:00", "Bản tin", start=-30)
+    await place.broken("na-meo-03")
+    report = place.reporting
     assert (await web.get("/api/nodes")).json() == await report.nodes()
     assert (await web.get("/api/communes")).json() == await report.communes()
     assert (await web.get("/api/incidents?all=1")).json() == await report.incidents(all=True)
@@ -116,23 +101,23 @@ async def test_the_reading_endpoints_give_what_reporting_gives(web: httpx.AsyncC
     assert [each["node"] for each in why["nodes"]] == ["na-meo-01"]
 
 
-async def test_nodes_come_a_page_at_a_time_and_can_be_looked_for(web: httpx.AsyncClient, district: District) -> None:
-    await district.heard_from()
-    await district.broken("na-meo-03")
+async def test_nodes_come_a_page_at_a_time_and_can_be_looked_for(web: httpx.AsyncClient, place: District) -> None:
+    await place.heard_from()
+    await place.broken("na-meo-03")
     seen, offset = list[str](), 0
     while offset is not None:
         page = (await web.get(f"/api/nodes?limit=7&offset={offset}")).json()
         seen += [node["id"] for commune in page["communes"] for node in commune["nodes"]]
         offset = page["next"]
-    assert seen == list(district.settings.nodes)
+    assert seen == list(place.settings.nodes)
     (commune,) = (await web.get("/api/nodes?q=na+meo&state=trouble")).json()["communes"]
     assert (commune["counts"]["total"], [node["id"] for node in commune["nodes"]]) == (5, ["na-meo-03"])
     for wrong in ("state=broken", "limit=5000", "offset=-1"):
         assert (await web.get(f"/api/nodes?{wrong}")).status_code == 422
 
 
-async def test_an_unknown_occurrence_is_404_with_a_suggestion(web: httpx.AsyncClient, district: District) -> None:
-    await district.planned("ban-tin@2026-11-23T08:00", "Bản tin", start=-30)
+async def test_an_unknown_occurrence_is_404_with_a_suggestion(web: httpx.AsyncClient, place: District) -> None:
+    await place.planned("ban-tin@2026-11-23T08:00", "Bản tin", start=-30)
     answer = await web.get("/api/why/ban-tin@2026-11-23T08:30")
     assert answer.status_code == 404
     assert "did you mean ban-tin@2026-11-23T08:00" in answer.json()["error"]
@@ -141,12 +126,12 @@ async def test_an_unknown_occurrence_is_404_with_a_suggestion(web: httpx.AsyncCl
 # --- ordering -----------------------------------------------------------------------------------------------
 
 
-async def test_orders_arrive_as_they_were_given(web: httpx.AsyncClient, district: District) -> None:
+async def test_orders_arrive_as_they_were_given(web: httpx.AsyncClient, place: District) -> None:
     say = {"text": "Chào bà con", "to": ["na-meo"], "voice": "vi", "volume": 80, "by": "hương"}
     assert (await web.post("/api/say", json=say, headers=BEARER)).json()["occurrence"] == "now-1"
     await web.post("/api/play", json={"path": "/a.mp3", "to": ["all"]}, headers=BEARER)
     await web.post("/api/stop", json={"to": ["all"], "by": "hương"}, headers=BEARER)
-    assert district.orders.given == [
+    assert place.orders.given == [
         ("say", "Chào bà con", ("na-meo",), "vi", 80, "hương"),
         ("play", "/a.mp3", ("all",), None, "api"),
         ("stop", ("all",), "hương"),
@@ -168,28 +153,28 @@ async def test_orders_arrive_as_they_were_given(web: httpx.AsyncClient, district
     ],
 )
 async def test_an_order_with_a_mistake_is_refused_and_says_where(
-    web: httpx.AsyncClient, district: District, body: Any
+    web: httpx.AsyncClient, place: District, body: Any
 ) -> None:
     answer = await web.post("/api/say", json=body, headers=BEARER)
     assert answer.status_code == 422
     assert answer.json()["error"]
-    assert district.orders.given == []
+    assert place.orders.given == []
 
 
-async def test_a_huge_body_is_cut_off_not_read(web: httpx.AsyncClient, district: District) -> None:
+async def test_a_huge_body_is_cut_off_not_read(web: httpx.AsyncClient, place: District) -> None:
     answer = await web.post("/api/say", content=b" " * 70_000, headers={**BEARER, "Content-Type": "application/json"})
     assert answer.status_code == 413
 
 
-async def test_what_cannot_be_aired_is_422_with_the_reason(web: httpx.AsyncClient, district: District) -> None:
-    district.orders.refuse = "unknown commune, zone or node 'na-meoo'"
+async def test_what_cannot_be_aired_is_422_with_the_reason(web: httpx.AsyncClient, place: District) -> None:
+    place.orders.refuse = "unknown commune, zone or node 'na-meoo'"
     answer = await web.post("/api/say", json=ORDERS["/api/say"], headers=BEARER)
     assert answer.status_code == 422
     assert answer.json() == {"error": "unknown commune, zone or node 'na-meoo'"}
 
 
-async def test_acknowledging_says_who_took_it(web: httpx.AsyncClient, district: District) -> None:
-    incident = await district.broken("na-meo-03")
+async def test_acknowledging_says_who_took_it(web: httpx.AsyncClient, place: District) -> None:
+    incident = await place.broken("na-meo-03")
     answer = await web.post(f"/api/incidents/{incident.id}/ack", json={"by": "Hà Thịnh"}, headers=BEARER)
     said = answer.json()
     assert (said["ok"], said["id"], said["state"]) == (True, incident.id, "acknowledged")
@@ -197,30 +182,28 @@ async def test_acknowledging_says_who_took_it(web: httpx.AsyncClient, district: 
 
 
 async def test_an_incident_that_is_not_there_is_404_and_a_closed_one_409(
-    web: httpx.AsyncClient, district: District
+    web: httpx.AsyncClient, place: District
 ) -> None:
     assert (await web.post("/api/incidents/9/ack", json={}, headers=BEARER)).status_code == 404
-    incident = await district.broken("na-meo-03")
-    await district.closed(incident)
+    incident = await place.broken("na-meo-03")
+    await place.closed(incident)
     answer = await web.post(f"/api/incidents/{incident.id}/repaired", json={"by": "x"}, headers=BEARER)
     assert answer.status_code == 409
     assert "closed" in answer.json()["error"]
 
 
-async def test_a_selftest_that_does_not_reach_the_node_says_why(web: httpx.AsyncClient, district: District) -> None:
+async def test_a_selftest_that_does_not_reach_the_node_says_why(web: httpx.AsyncClient, place: District) -> None:
     assert (await web.post("/api/nodes/na-meo-01/selftest", headers=BEARER)).json()["ok"] is True
-    district.dispatch.refuse = "nobody is subscribed"
+    place.dispatch.refuse = "nobody is subscribed"
     answer = await web.post("/api/nodes/na-meo-01/selftest", headers=BEARER)
     assert (answer.status_code, answer.json()) == (503, {"error": "nobody is subscribed"})
     assert (await web.post("/api/nodes/ghost/selftest", headers=BEARER)).status_code == 404
-    assert district.dispatch.ordered == [("na-meo-01", "selftest")] * 2
+    assert place.dispatch.ordered == [("na-meo-01", "selftest")] * 2
 
 
-async def test_a_refused_configuration_answers_with_all_its_problems(
-    web: httpx.AsyncClient, district: District
-) -> None:
+async def test_a_refused_configuration_answers_with_all_its_problems(web: httpx.AsyncClient, place: District) -> None:
     assert (await web.post("/api/reload", headers=BEARER)).json()["difference"]["added"] == []
-    district.scheduling.refuse = ("config/a.yaml:1:1: one", "config/a.yaml:2:1: two")
+    place.scheduling.refuse = ("config/a.yaml:1:1: one", "config/a.yaml:2:1: two")
     answer = await web.post("/api/reload", headers=BEARER)
     assert answer.status_code == 422
     assert answer.json()["error"].splitlines() == ["config/a.yaml:1:1: one", "config/a.yaml:2:1: two"]
@@ -229,45 +212,39 @@ async def test_a_refused_configuration_answers_with_all_its_problems(
 # --- watching -----------------------------------------------------------------------------------------------
 
 
-async def test_health_is_503_with_the_reason_while_the_broker_is_away(
-    web: httpx.AsyncClient, district: District
-) -> None:
+async def test_health_is_503_with_the_reason_while_the_broker_is_away(web: httpx.AsyncClient, place: District) -> None:
     assert (await web.get("/health")).json() == {"ok": True, "reasons": [], "standby": False, "warnings": []}
-    district.bus.down()
+    place.bus.down()
     assert (await web.get("/health")).status_code == 200, "a moment without a broker is none of its business"
-    await district.clock.advance(61)
+    await place.clock.advance(61)
     answer = await web.get("/health")
     assert answer.status_code == 503
     assert answer.json()["reasons"] == [{"code": "broker", "text": "broker: not connected for 61 s"}]
 
 
-async def test_a_bad_configuration_warns_but_is_no_reason_to_restart(
-    web: httpx.AsyncClient, district: District
-) -> None:
-    district.scheduling.problems = ("config/a.yaml:1:1: wrong",)
+async def test_a_bad_configuration_warns_but_is_no_reason_to_restart(web: httpx.AsyncClient, place: District) -> None:
+    place.scheduling.problems = ("config/a.yaml:1:1: wrong",)
     answer = await web.get("/health")
     assert answer.status_code == 200
     assert answer.json()["warnings"] == ["configuration: config/a.yaml:1:1: wrong"]
 
 
-async def test_a_database_that_is_gone_is_503_everywhere_and_says_so(
-    web: httpx.AsyncClient, district: District
-) -> None:
-    await district.store.close()
+async def test_a_database_that_is_gone_is_503_everywhere_and_says_so(web: httpx.AsyncClient, place: District) -> None:
+    await place.store.close()
     answer = await web.get("/health")
     assert answer.status_code == 503
     assert answer.json()["reasons"][0]["code"] == "database"
     with pytest.raises(StoreError):
-        await district.reporting.status()
+        await place.reporting.status()
     page = await web.get("/api/status")
     assert page.status_code == 503
     assert page.json()["error"].startswith("database: ")
 
 
-async def test_metrics_are_the_figures_of_the_moment(web: httpx.AsyncClient, district: District) -> None:
-    await district.heard_from()
-    await district.broken("na-meo-03")
-    district.intake.counters["heartbeat undecodable"] = 3
+async def test_metrics_are_the_figures_of_the_moment(web: httpx.AsyncClient, place: District) -> None:
+    await place.heard_from()
+    await place.broken("na-meo-03")
+    place.intake.counters["heartbeat undecodable"] = 3
     text = (await web.get("/metrics")).text
     assert 'loa_nodes{state="online"} 60.0' in text
     assert 'loa_incidents_open{severity="critical"} 1.0' in text
@@ -281,8 +258,8 @@ async def test_metrics_are_the_figures_of_the_moment(web: httpx.AsyncClient, dis
 PNG = picture("PNG")
 
 
-async def test_an_order_goes_its_way_over_the_api(web: httpx.AsyncClient, district: District) -> None:
-    incident = await district.broken("na-meo-03")
+async def test_an_order_goes_its_way_over_the_api(web: httpx.AsyncClient, place: District) -> None:
+    incident = await place.broken("na-meo-03")
     for step, state in {"ack": "accepted", "begin": "in-repair", "repaired": "repaired"}.items():
         path = f"/api/incidents/{incident.id}/{step}"
         answer = await web.post(path, json={"by": "lan", "note": step}, headers=BEARER)
@@ -299,9 +276,9 @@ async def test_an_order_goes_its_way_over_the_api(web: httpx.AsyncClient, distri
 
 
 async def test_a_picture_is_taken_for_what_its_bytes_are_and_shown_to_nobody_else(
-    web: httpx.AsyncClient, district: District
+    web: httpx.AsyncClient, place: District
 ) -> None:
-    incident, other = await district.broken("na-meo-03"), await district.broken("na-meo-04")
+    incident, other = await place.broken("na-meo-03"), await place.broken("na-meo-04")
     path = f"/api/incidents/{incident.id}/photos"
     answer = await web.post(f"{path}?by=lan", content=PNG, headers={**BEARER, "Content-Type": "text/html"})
     [photo] = answer.json()["photos"]
@@ -314,8 +291,8 @@ async def test_a_picture_is_taken_for_what_its_bytes_are_and_shown_to_nobody_els
     assert (await web.get(elsewhere, headers=BEARER)).status_code == 404
 
 
-async def test_what_is_no_picture_or_one_too_many_is_refused(web: httpx.AsyncClient, district: District) -> None:
-    incident = await district.broken("na-meo-03")
+async def test_what_is_no_picture_or_one_too_many_is_refused(web: httpx.AsyncClient, place: District) -> None:
+    incident = await place.broken("na-meo-03")
     path = f"/api/incidents/{incident.id}/photos"
     answer = await web.post(path, content=b"<script>", headers={**BEARER, "Content-Type": "image/png"})
     assert (answer.status_code, "no picture" in answer.json()["error"]) == (409, True)
@@ -326,8 +303,8 @@ async def test_what_is_no_picture_or_one_too_many_is_refused(web: httpx.AsyncCli
     assert (await web.post(path, content=picture("PNG", 3), headers=BEARER)).status_code == 200, "it has that one"
 
 
-async def test_an_order_is_given_to_people_that_there_are(web: httpx.AsyncClient, district: District) -> None:
-    incident = await district.broken("na-meo-03")
+async def test_an_order_is_given_to_people_that_there_are(web: httpx.AsyncClient, place: District) -> None:
+    incident = await place.broken("na-meo-03")
     answer = await web.post(f"/api/incidents/{incident.id}/assign", json={"to": "lan"}, headers=BEARER)
     assert answer.status_code == 409
     assert "nobody in alerts.yaml is called 'lan'" in answer.json()["error"]
