@@ -116,9 +116,8 @@ async def _try(sender: Notifier, channel: Channel, settings: Settings, person: P
     now = datetime.now(UTC)
     message = trial(person.name, settings.site.name, settings.site.zone, person.language, now)
     key = f"{settings.site.id}.test.{now.timestamp():.0f}"
-    outgoing = Outgoing(
-        key=key, subject=message.subject, body=message.body, data={"test": True, "recipient": person.id}
-    )
+    data = {"test": True, "recipient": person.id, "transition": "test", "incident": None, "merged": []}
+    outgoing = Outgoing(key=key, subject=message.subject, body=message.body, data=data)
     try:
         async with asyncio.timeout(SEND_S):
             await sender.send(channel, outgoing)

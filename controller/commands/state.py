@@ -218,7 +218,7 @@ def _incident_lines(each: Any, zone: ZoneInfo) -> list[str]:
         pick(each["title"]),
         t("since {time}", time=base.local(each["opened_at"], zone)),
         pick(each["state_name"]).lower(),
-        t("{count} message(s)", count=each["messages"]["sent"]),
+        t("{count} message(s)", count=each["messages"]["sent"] + each["messages"]["digested"]),
     ]
     if each["told"]:
         facts.append(t("told: {people}", people=", ".join(each["told"])))

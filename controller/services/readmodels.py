@@ -23,6 +23,7 @@ from controller.domain.incidents import Incident, IncidentEvent
 from controller.domain.metrics import METRICS, UNITS_VI, Metric, baselines
 from controller.domain.monthly import kind_of
 from controller.domain.notready import told
+from controller.domain.outbox import TOLD
 from controller.domain.preflight import Finding, PreflightRow, by_node
 from controller.domain.site import Settings
 from controller.domain.workorders import WorkOrder, WorkPhoto, is_overdue
@@ -246,7 +247,7 @@ def telling(
     zone: ZoneInfo,
 ) -> Plain:
     """Who has heard of an incident, when somebody is told next, and until when nobody is."""
-    told = dict.fromkeys(row.recipient for row in sorted(rows, key=lambda row: row.id) if row.state is OutboxState.SENT)
+    told = dict.fromkeys(row.recipient for row in sorted(rows, key=lambda row: row.id) if row.state in TOLD)
     return {
         "told": [names.get(person, person) for person in told],
         "next_step_at": iso(climb.due_at) if climb and climb.told else None,
@@ -262,10 +263,13 @@ def told_of_commune(zone: Zone, settings: Settings) -> Plain:
 
 
 def messages(rows: Sequence[OutboxRow]) -> Plain:
-    """How many messages an incident cost, and whether they arrived."""
+    """How many messages an incident cost, and whether they arrived. `digested`: those that came within another one."""
+    sent = {(row.recipient, row.transition) for row in rows if row.state is OutboxState.SENT}
+    merged = {(row.recipient, row.transition) for row in rows if row.state is OutboxState.MERGED}
     return {
         "total": len(rows),
         "sent": sum(row.state is OutboxState.SENT for row in rows),
+        "digested": len(merged - sent),
         "waiting": sum(row.state in WAITING for row in rows),
         "uncertain": sum(row.state is OutboxState.UNCERTAIN for row in rows),
         "dead": sum(row.state is OutboxState.DEAD for row in rows),

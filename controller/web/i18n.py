@@ -187,6 +187,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "nobody": ("chưa ai nhận", "nobody yet"),
     "messages": ("Tin báo", "Messages"),
     "messages-sent": ("{n} đã gửi", "{n} sent"),
+    "messages-digested": ("{n} gộp trong tin khác", "{n} within another"),
     "messages-waiting": ("{n} đang chờ", "{n} waiting"),
     "messages-uncertain": ("{n} chưa chắc đã tới", "{n} uncertain"),
     "messages-dead": ("{n} không gửi được", "{n} undeliverable"),

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from controller.domain.delivery import Delivery, DeliveryState
+from controller.domain.escalation import OutboxState
 from controller.domain.incidents import IncidentState
 from controller.domain.liveness import Liveness
-from controller.ports import FaultRow, NodeRow
+from controller.ports import FaultRow, NodeRow, Tx
 from controller.services.reporting import Reporting, UnknownOccurrence
 from tests.district import District
 
@@ -118,6 +119,20 @@ async def test_an_incident_says_what_to_do_what_to_bring_and_what_was_measured(d
     assert incident["messages"]["sent"] == incident["messages"]["total"] == 2
     measured = {each["metric"]: each["text"] for each in incident["evidence"]}
     assert measured["amp_vrms"] == {"vi": "0,0 V", "en": "0.0 V"}
+
+
+async def test_who_heard_of_it_within_a_digest_has_heard_of_it(district: District) -> None:
+    incident = await district.broken("na-meo-03", sent=1)
+
+    def gathered(tx: Tx) -> None:
+        (sent,) = tx.outbox(incident.id)
+        tx.enqueue(replace(sent, transition="reminder", recipient="lan", state=OutboxState.PENDING))
+        tx.finish(tx.outbox(incident.id)[0].id, OutboxState.MERGED, district.now, error="told with another")
+
+    await district.store.transact(gathered)
+    (told,) = (await district.reporting.incidents())["incidents"]
+    assert told["told"] == ["ky-thuat-0", "lan"]
+    assert (told["messages"]["sent"], told["messages"]["digested"], told["messages"]["waiting"]) == (1, 1, 0)
 
 
 async def test_a_cause_without_a_rule_still_has_a_name_and_advice(district: District) -> None:
