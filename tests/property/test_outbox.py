@@ -22,6 +22,7 @@ from controller.services.alerting import Alerting
 from controller.services.changes import Changes
 from tests import alerts_support
 from tests.alerts_support import FACTS, CountingStore, incident, person, quiet
+from tests.always import Fate, Killed
 from tests.fakes import FakeClock
 
 T = TypeVar("T")
@@ -30,28 +31,6 @@ STORY = ("opened", "severity", "recovered", "reopened", "severity-2", "recovered
 """What happens to one incident, in this order."""
 
 numbers = itertools.count(1)
-
-
-class Killed(BaseException):
-    """The process ends here, at once."""
-
-
-@dataclass
-class Fate:
-    """Counts the places where a process can die; at `at` it does."""
-
-    at: int | None = None
-    passed: int = 0
-    deaths: int = 0
-
-    def here(self) -> None:
-        if self.at is None:
-            return
-        self.passed += 1
-        if self.passed > self.at:
-            self.at, self.passed = None, 0
-            self.deaths += 1
-            raise Killed
 
 
 class MortalStore(CountingStore):
@@ -121,6 +100,7 @@ class Run:
         self.task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
+        self.fate.dead = False
         self.alerting = Alerting(
             self.settings,
             store=self.mortal,
@@ -148,7 +128,7 @@ class Run:
             case "mood", str(mood):
                 self.world.mood = mood
             case "dies after", int(count):
-                self.fate.at, self.fate.passed = count, 0
+                self.fate.at = count
         await self.quiet()
 
     async def happens(self, which: int) -> None:
@@ -313,6 +293,7 @@ class TwoLines(Run):
         self.settings = alerts_support.settings(person(self.person, first, second))
 
     def start(self) -> None:
+        self.fate.dead = False
         self.alerting = Alerting(
             self.settings, store=self.mortal, clock=self.clock, notifiers=dict(self.lines), changes=Changes()
         )
