@@ -1,6 +1,6 @@
 """The commands by name: what is shown of each, and the module that does it, imported only when it is called.
 
-Two of them may be waited for by people in danger: what one command needs, no other imports, and what draws help and
+People in danger may wait for `loa emergency`: what one command needs, no other imports, and what draws help and
 errors is imported when there are some (tests/unit/test_cli_start.py).
 """
 
@@ -41,6 +41,8 @@ class _Ours:
     def get_params(self, ctx: Any) -> Any:
         params = super().get_params(ctx)  # type: ignore[misc]
         for param in params:
+            if param.name == "help":
+                param.help = t("Show this message and exit.")
             others = getattr(param, "get_runtime_param", None)
             if others is not None and not isinstance(others, partial):
                 param.get_runtime_param = partial(_Sparing, others)  # a Typer that does not ask for it is only slower
@@ -143,8 +145,6 @@ def _nothing() -> None: ...
 def _translating_errors() -> Iterator[None]:
     try:
         yield
-    except (typer.Abort, typer.Exit):
-        raise
     except Exception as error:
         if hasattr(error, "format_message"):  # a mistake on the command line, which Typer draws
             _translate()

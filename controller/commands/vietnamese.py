@@ -19,6 +19,7 @@ CATALOGUE: Mapping[str, str] = {
     "State and repair": "Tình trạng và sửa chữa",
     "Running it": "Vận hành",
     "Example": "Ví dụ",
+    "Show this message and exit.": "Hiện hướng dẫn này rồi thoát.",
     "Options": "Tùy chọn",
     "Arguments": "Tham số",
     "Commands": "Lệnh",

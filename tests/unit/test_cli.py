@@ -146,6 +146,22 @@ def test_the_language_of_the_system_is_spoken(loa: Loa, config: Path) -> None:
     assert "bộ điều khiển của config không chạy" in loa("status", LANG="vi_VN.UTF-8").stderr
 
 
+@pytest.mark.parametrize("command", [["--help"], ["plan", "--help"], ["emergency", "start", "--help"], ["keys", "-h"]])
+def test_help_is_in_the_language_of_the_system_also_where_typer_says_it(loa: Loa, command: list[str]) -> None:
+    said = loa(*command, LANG="vi_VN.UTF-8").stdout
+    assert "Tùy chọn" in said
+    assert "Hiện hướng dẫn này rồi thoát." in said
+    assert "Options" not in said
+
+
+@pytest.mark.parametrize("command", [["nonsense"], ["plan", "--days", "0"], ["emergency", "start"]])
+def test_a_mistake_on_the_command_line_is_told_in_that_language_too(loa: Loa, command: list[str]) -> None:
+    ended = loa(*command, LANG="vi_VN.UTF-8")
+    assert ended.returncode == 2
+    assert "Lỗi" in ended.stderr
+    assert "Xem hướng dẫn" in ended.stderr
+
+
 def test_what_nobody_expected_is_one_line_and_a_report(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
