@@ -436,18 +436,20 @@ class World(Ward):
         return key_of(self.settings.site.id, row)
 
     async def heard(self) -> dict[str, list[tuple[int, str]]]:
-        """What each person heard, word by word: (incident, transition), also what one message told along."""
+        """What each person read, word by word: (incident, transition), also what one message told along."""
         rows = {self.key(row): row for row in (await self.book()).rows}
         found: dict[str, list[tuple[int, str]]] = {}
         for arrival in self.wire:
-            carrier = rows[arrival.message.key]
-            words = [(each["incident"], each["transition"]) for each in arrival.message.data["merged"]]  # type: ignore[attr-defined]
-            words += [  # what never arrived is in the text of what comes after it
+            carrier, text = rows[arrival.message.key], arrival.message.body
+            along: Any = arrival.message.data["merged"]
+            merged = {(each["incident"], each["transition"]) for each in along}
+            words = [
                 (row.incident, row.transition)
                 for row in rows.values()
-                if (row.incident, row.recipient) == (carrier.incident, carrier.recipient)
-                and row.id < carrier.id
-                and row.body in arrival.message.body
+                if row.recipient == carrier.recipient and row.id < carrier.id
+                # what never arrived is in the text of what comes after it, or a line of a digest
+                if (row.incident == carrier.incident and row.body in text)
+                or ((row.incident, row.transition) in merged and f"số {row.incident}: " in text)
             ]
             order = {(row.incident, row.transition): row.id for row in reversed(rows.values())}
             told = sorted(set(words), key=lambda word: order[word])
