@@ -270,6 +270,15 @@ def test_on_a_phone_communes_where_all_is_well_are_one_line_each(
     page.locator("#part-nodes").screenshot(path=screens / "nodes-phone-vi.png")
 
 
+def test_on_a_phone_an_address_that_looks_for_nodes_shows_them(served: Served, open_page: Open) -> None:
+    served.do(served.district.heard_from())
+    page = open_page("/?q=son+thuy+2", size="phone")
+    expect(page.locator("#node-son-thuy-02")).to_be_visible()
+    expect(page.locator(".node")).to_have_count(1)
+    page.goto(f"{served.url}/?q=son+thuy+2#node-na-meo-01", wait_until="domcontentloaded")
+    expect(page.locator("#node-na-meo-01 .facts")).to_be_visible()
+
+
 def test_an_address_of_a_node_unfolds_it(served: Served, open_page: Open) -> None:
     served.do(served.district.heard_from())
     page = open_page("/#node-son-thuy-02", size="phone")

@@ -92,15 +92,23 @@ document.addEventListener("toggle", (event) => {
 document.addEventListener("htmx:after:swap", (event) => {
   tick();
   if (partOf(event) !== list) return;
-  if (searched) for (const each of list.element.querySelectorAll(".commune > details")) each.open = true;
-  searched = false;
+  if (answered !== answer()) {
+    answered = answer();
+    for (const each of list.element.querySelectorAll(".commune > details")) each.open = true;
+  }
+  if (document.getElementById(missed.slice(1))) {
+    unfold(missed);
+    missed = "";
+  }
   for (const each of list.element.querySelectorAll(".node > details[open]")) detail(each);
 });
 
-let searched = false; // what was looked for is to be seen, not folded away
+const answer = () => list.element.querySelector(".communes").dataset.for; // what the list on screen was asked
+let answered = answer(); // what was looked for is to be seen, once, not folded away
+let missed = ""; // the address of a node that is looked for
 
-function search(changes) {
-  searched = true;
+function search(changes, hash = "") {
+  missed = hash; // an answer under way to an earlier question does not have it yet
   for (const [name, value] of Object.entries({ page: 1, ...changes })) find.elements[name].value = value;
   const asked = new URLSearchParams([...new FormData(find)].filter(([name, value]) => value && !(name === "page" && value === "1")));
   history.replaceState(null, "", `/${asked.size ? `?${asked}` : ""}`);
@@ -188,7 +196,9 @@ function watch() {
 
 function unfold(hash) {
   const target = hash.length > 1 && document.getElementById(hash.slice(1));
-  if (!target && hash.startsWith("#node-")) search({ q: hash.slice("#node-".length) }); // it is on another page
+  if (!target && hash.startsWith("#node-")) {
+    search({ q: hash.slice("#node-".length), commune: "", state: "" }, hash); // it is on another page of the list
+  }
   if (!target) return;
   for (let each = target.matches(".part, .area-nodes") ? null : target.querySelector("details"); each; each = each.parentElement.closest("details")) each.open = true;
   target.scrollIntoView({ block: "nearest" });
@@ -196,7 +206,7 @@ function unfold(hash) {
 
 function fold() {
   // On a phone sixty rows are a long way: communes where all is well begin as one line each.
-  if (!matchMedia("(max-width: 34rem)").matches) return;
+  if (!matchMedia("(max-width: 34rem)").matches || ["q", "commune", "state"].some((name) => find.elements[name].value)) return;
   for (const each of document.querySelectorAll(".commune > details:not([data-trouble])")) each.open = false;
 }
 
