@@ -26,6 +26,9 @@ from controller.domain.incidents import (
 from controller.domain.liveness import NEVER, Liveness
 from controller.ports import ClimbRow, FaultRow, NodeRow, Tx
 
+WAIT_AGAIN_S = 60.0
+"""After a start no first message waits longer than this for what explains it."""
+
 
 @dataclass(frozen=True, slots=True)
 class FaultView:
@@ -188,12 +191,17 @@ def _case(incident: Incident, climb: ClimbRow | None, now: Now) -> Case:
     return Case(
         incident,
         present=incident.state in OPEN_STATES and not _is_between(incident),
-        announce=NEVER if waits is None else _mono(waits, now),
+        announce=NEVER if waits is None else max(_mono(waits, now), now.mono + _wait_again_s(incident, waits)),
         unrest=Unrest(FLAPPING_ON, now.mono, flapping=True) if incident.flapping else Unrest(),
         closed=NEVER if incident.closed_at is None else _mono(incident.closed_at, now),
         verify=NEVER if incident.repaired_at is None else _mono(incident.repaired_at + VERIFY_WITHIN, now),
         climb=_climb(climb, now),
     )
+
+
+def _wait_again_s(incident: Incident, waits: datetime) -> float:
+    """It waits for what explains it anew: faults that were not confirmed yet died with the controller."""
+    return max(0.0, min((waits - incident.opened_at).total_seconds(), WAIT_AGAIN_S))
 
 
 def _is_between(incident: Incident) -> bool:

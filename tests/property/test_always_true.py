@@ -350,6 +350,7 @@ async def standing(world: World) -> set[tuple[str, str]]:
     st.permutations(NODES[:3]), st.permutations(NODES[:3]), st.sampled_from([0.0, 1.0, 7.0]), st.booleans(),
     st.none() | st.integers(0, 40),
 )  # fmt: skip
+@example(NODES[:3], NODES[:3], 7.0, False, 2)
 def test_6_any_order_of_parent_and_children_gives_the_same_messages(
     falling: list[str], rising: list[str], apart_s: float, dying: bool, dies: int | None
 ) -> None:

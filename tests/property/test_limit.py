@@ -19,7 +19,8 @@ COPIES = tuple(f"copy-{n}" for n in range(most_copies(POLICY)))
 Sent = list[tuple[datetime, str]]
 
 waiting = st.lists(
-    st.tuples(st.integers(0, 1800).map(lambda s: T0 + timedelta(seconds=s)), st.sampled_from([*CHANNELS, *COPIES])),
+    st.tuples(st.integers(0, 900).map(lambda s: T0 + timedelta(seconds=s)), st.sampled_from([*CHANNELS, *COPIES])),
+    min_size=20,
     max_size=150,
 )
 """When something began to wait on which channel."""
@@ -74,7 +75,7 @@ def test_no_message_waits_for_a_copy(arrivals: Sent, copies: int) -> None:
 def test_a_change_of_who_gets_copies_does_not_raise_the_limit(arrivals: Sent, changes: list[int]) -> None:
     got: Sent = []
     for at, channel in sorted(arrivals):
-        copies = COPIES[: changes[int((at - T0).total_seconds()) * len(changes) // 1801]]
+        copies = COPIES[: changes[int((at - T0).total_seconds()) * len(changes) // 901]]
         if room_for(got, channel, copies, POLICY, at).slot <= at:
             got.append((at, channel))
     assert most_in_ten_minutes([at for at, _ in got]) <= 10
