@@ -234,7 +234,7 @@ def after_failure(
 ) -> Outcome:
     """What a failed attempt leads to.
 
-    `failures`: how many attempts on this channel failed in a row before this one. `repeatable`: the
+    `failures`: how often in a row this channel was tried in vain before. `repeatable`: the
     receiver drops a second message of the same key, so an uncertain one is simply sent again; another
     receiver gets it once more and no further, since a person told twice is better than one not told.
     The row backs off by its own attempts, the channel by its failures: a message that its receiver always

@@ -191,7 +191,7 @@ class Alerting:
         outcome = after_failure(
             errand.row,
             failure,
-            failures=lane.failures,
+            failures=lane.failures // 2,
             repeatable=errand.channel.kind in REPEATABLE,
             policy=self._policy,
             now=now,
@@ -241,7 +241,8 @@ class _Lane:
     def failed(self, outcome: Outcome, now: datetime) -> None:
         if outcome.state is OutboxState.RETRY:
             self.failures += 1
-            self.paused_until = now + timedelta(seconds=outcome.pause_s)
+            if self.failures % 2 == 0:  # the oldest failed, and another one
+                self.paused_until = now + timedelta(seconds=outcome.pause_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,8 +274,9 @@ class _Pick:
         ready, held = self._threads(tx)
         ready = sorted(ready, key=lambda sending: sending.row.id)
         while ready:
-            # After a failure another message probes the channel: one that is always refused blocks nobody.
-            chosen = ready[self.failures % len(ready)]
+            # The oldest finds out whether the channel is back, so that all goes in order then. If it fails another one
+            # tries at once: one that is always refused blocks nobody.
+            chosen = ready[(self.failures // 2) % len(ready) if self.failures % 2 else 0]
             person, channel = self._address(chosen.row)
             if person is None or channel is None:
                 ready.remove(chosen)
