@@ -125,12 +125,21 @@ def _nothing_twice(evidence: Evidence, verdict: Verdict) -> None:
 def _nothing_stale(evidence: Evidence, verdict: Verdict) -> None:
     documents = _playlists(evidence.recorder.documents)
     for node, entries in evidence.journals.items():
-        held: frozenset[str] | None = None
+        version: tuple[int, int] | None = None
         for entry in entries:
             if entry.kind == "playlists" and entry.result == "accepted":
-                held = documents.get((node, entry.epoch or 0, entry.rev or 0))
+                version = (entry.epoch or 0, entry.rev or 0)
             elif entry.kind == "started" and entry.playlist:
+                held = None if version is None else _may_sound(documents, node, version)
                 verdict.add("stale", _stale(node, entry, held, evidence.promises.get(entry.playlist)))
+
+
+def _may_sound(
+    documents: Mapping[tuple[str, int, int], frozenset[str]], node: str, version: tuple[int, int]
+) -> frozenset[str]:
+    """What the document that was accepted last names, or a newer one: a node obeys it from the moment it has it, and a
+    power cut may take away the entry that says so."""
+    return frozenset().union(*(ids for (to, *made), ids in documents.items() if to == node and tuple(made) >= version))
 
 
 def _stale(node: str, entry: JournalEntry, held: frozenset[str] | None, promise: Promise | None) -> Iterable[str]:
@@ -270,8 +279,10 @@ def _untold(evidence: Evidence, incident: Incident, rows: Sequence[OutboxRow]) -
     if not incident.announced:
         return
     told = {row.recipient for row in rows}
+    # those who care for its nodes; of the centre itself everybody
+    places = [incident.commune] if incident.commune else [node.rpartition("-")[0] for node in incident.nodes] or [""]
     for person in evidence.people:
-        if person.endswith(incident.commune) and person not in told:
+        if any(person.endswith(place) for place in places) and person not in told:
             yield f"incident {incident.id} ({incident.cause} at {incident.subject}): no message to {person}"
 
 
