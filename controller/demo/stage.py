@@ -7,7 +7,7 @@ import json
 import signal
 import sys
 from collections.abc import Coroutine, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ from controller.settings import load
 
 PROMISED = ("power", "amplifier", "line-open")
 LAST_LOOK_S = 0.5
+LAST_WORDS_S = 1.0
+"""So long after a failure a child may be noticed to have ended."""
 INTERRUPTED = 130
 
 
@@ -100,7 +102,12 @@ class _Show:
         self.screen.note(t("the page: {url}", url=api.page))
         self.screen.note(t("the configuration, which you may edit while it runs: {folder}", folder=place.config))
         self._story = Story(self._settings, self._plot, api, place.control, self.screen)
-        await _first([self._story.tell(), controller.gone(), nodes.gone()])
+        try:
+            await _first([self._story.tell(), controller.gone(), nodes.gone()])
+        except DemoError:  # of a child that is no more its last words say more than whoever got no answer from it
+            with suppress(TimeoutError):
+                await asyncio.wait_for(_first([controller.gone(), nodes.gone()]), LAST_WORDS_S)
+            raise
 
     def _take(self, alert: Alert) -> None:
         self._alerts.append(alert)
