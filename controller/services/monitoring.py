@@ -138,7 +138,7 @@ class Monitoring:
             if not (health := self._nodes.get(fault.node)) or not memory.restore_fault(health, fault, now):
                 self._nodes.touched.add(fault.node)
         for health in self._nodes:
-            self._nodes.watch(health)
+            self._nodes.watch(health, now.mono)
         self._cases = cases
         self._deadlines.set(_KEEP, now.mono + KEEP_EVERY_S)
         self._lose_broker(now.mono)

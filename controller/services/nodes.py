@@ -116,7 +116,7 @@ class Nodes:
         self.listening_from = mono + self._patience.grace_s
         for health in self:
             health.watches.doubt_reports()
-            self.watch(health)
+            self.watch(health, mono)
 
     def be_deaf(self) -> None:
         """The broker is away: nobody's silence counts."""
@@ -127,7 +127,7 @@ class Nodes:
         """What nodes still report has come again by now."""
         for health in self:
             self._note(health, health.watches.settle_reports(mono))
-            self.watch(health)
+            self.watch(health, mono)
 
     # --- what nodes say -------------------------------------------------------------------------------------
 
@@ -140,7 +140,7 @@ class Nodes:
             self._birth(health, status, mono, retain)
         elif pulse.farewell(status.boot, status.conn, mono, bye=status.reason == "bye", retained=retain) is _PAST:
             self.ignored["past will"] += 1
-        self.watch(health)
+        self.watch(health, mono)
         self._suspect(health, before[0])
         return self._note(health, (pulse.state, pulse.boot, pulse.conn) != before)
 
@@ -178,7 +178,7 @@ class Nodes:
         metrics["sound_due"] = self.expects(health.node, heartbeat.at, health.playing)
         changed = health.measure(metrics, heartbeat.at, mono)
         if health.watches.bad or health.node in self._unwell or pulse.state is not before:
-            self.watch(health)
+            self.watch(health, mono)
         return changed or pulse.state is not before or pulse.returning is not returning
 
     def fault(self, node: str, code: str, report: FaultReport | None, mono: float) -> bool:
@@ -192,7 +192,7 @@ class Nodes:
             severity = Severity(report.severity) if report.severity else None
             evidence = {name: value for name, value in report.evidence.items() if value is not None}
             changed = health.watches.report(code, Report(severity, evidence), mono, report.at)
-        self.watch(health)
+        self.watch(health, mono)
         return self._note(health, changed)
 
     def journal(self, node: str, entry: JournalEntry, mono: float) -> bool:
@@ -207,7 +207,7 @@ class Nodes:
             case "playlists" if entry.result == "rejected" and entry.reason != "older":
                 evidence = {"reason": entry.reason or "?"}
                 changed = self._has_rule(health, SECURITY) and health.watches.struck(SECURITY, evidence, mono)
-        self.watch(health)
+        self.watch(health, mono)
         return self._note(health, changed)
 
     def _selftest(self, health: NodeHealth, entry: JournalEntry, mono: float) -> bool:
@@ -222,7 +222,7 @@ class Nodes:
         for node, verdict in verdicts.items():
             if health := self._nodes.get(node):
                 changed |= self._note(health, health.judge(verdict, mono))
-                self.watch(health)
+                self.watch(health, mono)
         return changed
 
     def commission(self, node: str, baseline: Mapping[str, Value]) -> None:
@@ -269,11 +269,13 @@ class Nodes:
             before = health.pulse.state
             self._note(health, health.due(mono, self.listening_from))
             self._suspect(health, before)
-            self.watch(health)
+            self.watch(health, mono)
 
-    def watch(self, health: NodeHealth) -> None:
+    def watch(self, health: NodeHealth, mono: float) -> None:
         """Look at this node when its next hold or silence ends, and mind whether anything is wrong with it."""
-        self._deadlines.set(health.node, health.deadline(self.listening_from))
+        # What is overdue by what was learned just now (a will, 40 s after the last heartbeat) is due now: nobody was
+        # late to look at it.
+        self._deadlines.set(health.node, max(mono, health.deadline(self.listening_from)))
         if health.watches.bad or health.stale:
             self._unwell.add(health.node)
         else:

@@ -473,6 +473,19 @@ async def test_a_controller_that_stood_still_does_not_blame_the_nodes() -> None:
         assert await ward.incidents() == []
 
 
+async def test_a_will_that_comes_late_delays_no_verdict() -> None:
+    """The broker gives a silent connection up after its keepalive: the will then tells what was due long ago."""
+    async with Ward() as ward:
+        await ward.all_born()
+        ward["c1-1"].alive = ward["c2-1"].alive = False
+        await ward.pass_time(45, step=5)
+        await ward["c1-1"].farewell()
+        await ward.quiet()
+        assert ward.monitoring.view()["c1-1"].liveness is Liveness.OFFLINE
+        await ward.pass_time(15, step=5)
+        assert ward.monitoring.view()["c2-1"].liveness is Liveness.OFFLINE
+
+
 async def test_an_idle_network_writes_nothing() -> None:
     async with Ward() as ward:
         await ward.all_born()
