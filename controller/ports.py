@@ -598,8 +598,9 @@ class Tx(Protocol):
 class Store(Protocol):
     """The database. One contract suite runs over every implementation."""
 
-    async def transact(self, work: Callable[[Tx], T]) -> T:
+    async def transact(self, work: Callable[[Tx], T], *, ahead: bool = False) -> T:
         """Run `work` in one transaction, in order with all others; commit, or roll back if it raises.
+        `ahead`: before all that wait, in order with others that are ahead; for what is short and cannot wait.
 
         When it returns, the transaction survives a crash and a power cut. `work` runs in the store's own
         thread: it touches nothing that the event loop changes meanwhile. A caller that is cancelled while

@@ -124,10 +124,10 @@ class CountingStore:
         self._store = store
         self.begun = self.ended = 0
 
-    async def transact(self, work: Callable[[Tx], T]) -> T:
+    async def transact(self, work: Callable[[Tx], T], *, ahead: bool = False) -> T:
         self.begun += 1
         try:
-            return await self._store.transact(work)
+            return await self._store.transact(work, ahead=ahead)
         finally:
             self.ended += 1
 

@@ -60,9 +60,9 @@ class MortalStore(Busy):
         super().__init__(inner)
         self.fate = fate
 
-    async def transact(self, work: Callable[[Tx], T]) -> T:
+    async def transact(self, work: Callable[[Tx], T], *, ahead: bool = False) -> T:
         self.fate.here()
-        result = await super().transact(work)
+        result = await super().transact(work, ahead=ahead)
         self.fate.here()
         return result
 

@@ -142,16 +142,16 @@ class Busy:
         """The transaction that fails: with `committed` right after it was committed, else right before it begins."""
         self.committed = False
 
-    async def transact(self, work: Callable[[Tx], T]) -> T:
+    async def transact(self, work: Callable[[Tx], T], *, ahead: bool = False) -> T:
         self.under_way += 1
         self.count += 1
         try:
             self.fail()
             if self.count == self.fail_at:
                 if self.committed:
-                    await self.inner.transact(work)
+                    await self.inner.transact(work, ahead=ahead)
                 raise StoreError("died")
-            return await self.inner.transact(work)
+            return await self.inner.transact(work, ahead=ahead)
         finally:
             self.under_way -= 1
 

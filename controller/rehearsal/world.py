@@ -176,8 +176,8 @@ class RestingStore:
     async def open(self) -> None:
         await self._inner.open()
 
-    async def transact(self, work: Callable[[Tx], T]) -> T:
-        return await self._counted(self._inner.transact(work))
+    async def transact(self, work: Callable[[Tx], T], *, ahead: bool = False) -> T:
+        return await self._counted(self._inner.transact(work, ahead=ahead))
 
     async def read(self, work: Callable[[Tx], T]) -> T:
         return await self._counted(self._inner.read(work))

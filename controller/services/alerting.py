@@ -158,7 +158,8 @@ class Alerting:
         else:
             outcome = self._judge(lane, errand, failure, now)
             lane.failed(outcome, now)
-        await self._transact(lambda tx: _record(tx, errand, outcome, now))
+        # Ahead of all that waits for the store: until this is written, a death repeats the message.
+        await self._transact(lambda tx: _record(tx, errand, outcome, now), ahead=True)
         self._changes.notify("alerts", "incidents")
         self._wake_spares(errand)
         if lane.news(errand.row.recipient, outcome.state):
@@ -206,12 +207,12 @@ class Alerting:
         )
         return outcome
 
-    async def _transact(self, work: Callable[[Tx], T]) -> T:
+    async def _transact(self, work: Callable[[Tx], T], *, ahead: bool = False) -> T:
         """A transaction that must succeed: a store in trouble delays messages and loses none."""
         pauses = itertools.chain(STORE_PAUSES_S, itertools.repeat(STORE_PAUSES_S[-1]))
         while True:
             try:
-                return await self._store.transact(work)
+                return await self._store.transact(work, ahead=ahead)
             except StoreError as error:
                 log.error("alerts wait for the store", error=str(error))
                 await self._clock.sleep(next(pauses))

@@ -158,7 +158,7 @@ class Emergencies:
         words = await self._words(message, drill)
         async with self._one_at_a_time:
             row = self._new(message, words, zones, manner, drill, by)
-            row = await self._store.transact(lambda tx: _insert(tx, row))
+            row = await self._store.transact(lambda tx: _insert(tx, row), ahead=True)
             return await self._told(row, words.rendered.warnings)
 
     async def update(self, id: str, amendment: Amendment, by: str = "?") -> dict[str, Any]:
@@ -258,7 +258,7 @@ class Emergencies:
             tx.put_emergency(row)
             tx.audit(AuditRow(row.changed_at, by, what, f"{row.id} rev {row.rev}"))
 
-        await self._store.transact(work)
+        await self._store.transact(work, ahead=True)
 
     async def _told(self, row: EmergencyRow, warnings: Sequence[str] = ()) -> dict[str, Any]:
         """It is committed: tell the nodes, and the caller what came of that."""

@@ -62,10 +62,10 @@ class MeasuredStore:
         self._gauges = gauges
         self._clock = clock
 
-    async def transact(self, work: Callable[[Tx], T]) -> T:
+    async def transact(self, work: Callable[[Tx], T], *, ahead: bool = False) -> T:
         start = self._clock.monotonic()
         try:
-            return await self._inner.transact(work)
+            return await self._inner.transact(work, ahead=ahead)
         finally:
             self._gauges.transactions.add(self._clock.monotonic() - start)
 

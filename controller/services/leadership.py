@@ -153,7 +153,7 @@ class Leadership:
             return self.me
 
         try:
-            self.leader = await self._store.transact(work)
+            self.leader = await self._store.transact(work, ahead=True)
         except StoreError as error:
             log.error("leadership not renewed; trying again", reason=str(error))
             return False
@@ -184,14 +184,14 @@ class FencedStore:
         self._store = store
         self._leadership = leadership
 
-    async def transact(self, work: Callable[[Tx], T]) -> T:
+    async def transact(self, work: Callable[[Tx], T], *, ahead: bool = False) -> T:
         """As Store.transact. Deposed: another controller leads, and nothing was written."""
 
         def fenced(tx: Tx) -> T:
             self._leadership.check(tx)
             return work(tx)
 
-        return await self._store.transact(fenced)
+        return await self._store.transact(fenced, ahead=ahead)
 
     async def read(self, work: Callable[[Tx], T]) -> T:
         return await self._store.read(work)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from controller.adapters.store.sql import SqlStore
 from controller.domain.lease import Lease
 from controller.ports import AuditRow, Credential, Desired, NowRow, StoreError, Tx
+from tests.fakes import settle
 
 T0 = datetime(2026, 11, 23, 1, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -44,6 +46,26 @@ async def test_transactions_run_in_the_order_they_were_asked_for(store: SqlStore
     await asyncio.gather(*asked)
 
     assert await store.transact(lambda tx: tx.noted("order")) == "0123456789"
+
+
+async def test_what_is_ahead_runs_before_all_that_waits(store: SqlStore) -> None:
+    running, go_on = threading.Event(), threading.Event()
+
+    def hold(tx: Tx) -> None:
+        running.set()
+        go_on.wait(10)
+
+    async def append(digit: str, *, ahead: bool) -> None:
+        await store.transact(lambda tx: tx.note("order", (tx.noted("order") or "") + digit), ahead=ahead)
+
+    holds = asyncio.create_task(store.transact(hold))
+    await asyncio.to_thread(running.wait, 10)
+    waiting = [asyncio.create_task(append(digit, ahead=digit in "45")) for digit in "012345"]
+    await settle()
+    go_on.set()
+    await asyncio.gather(holds, *waiting)
+
+    assert await store.transact(lambda tx: tx.noted("order")) == "450123"
 
 
 async def test_a_transaction_whose_caller_was_cancelled_is_still_whole(store: SqlStore) -> None:

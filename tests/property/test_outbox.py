@@ -40,9 +40,9 @@ class MortalStore(CountingStore):
         super().__init__(store)
         self._fate = fate
 
-    async def transact(self, work: Callable[[Tx], T]) -> T:
+    async def transact(self, work: Callable[[Tx], T], *, ahead: bool = False) -> T:
         self._fate.here()
-        result = await super().transact(work)
+        result = await super().transact(work, ahead=ahead)
         self._fate.here()
         return result
 

@@ -539,8 +539,8 @@ async def test_a_claim_that_another_controller_won_sends_nothing_and_looks_again
             return False if lost[0] else self._tx.claim(id, until, now)
 
     class Contended(CountingStore):
-        async def transact(self, work: Callable[[Tx], T]) -> T:
-            return await super().transact(lambda tx: work(Losing(tx)))  # type: ignore[arg-type]
+        async def transact(self, work: Callable[[Tx], T], *, ahead: bool = False) -> T:
+            return await super().transact(lambda tx: work(Losing(tx)), ahead=ahead)  # type: ignore[arg-type]
 
     async with desk_of(Contended(store), clock, post) as desk:
         await desk.announce("opened")
@@ -556,10 +556,10 @@ async def test_a_store_in_trouble_delays_messages_and_loses_none(
     trouble = [False]
 
     class Ailing(CountingStore):
-        async def transact(self, work: Callable[[Tx], T]) -> T:
+        async def transact(self, work: Callable[[Tx], T], *, ahead: bool = False) -> T:
             if trouble[0]:
                 raise StoreError("disk full")
-            return await super().transact(work)
+            return await super().transact(work, ahead=ahead)
 
     ailing = Ailing(store)
     hung = post.hang = asyncio.Event()

@@ -24,10 +24,10 @@ class Shaky:
         self._store = store
         self.away = False
 
-    async def transact(self, work: Callable[[Tx], T]) -> T:
+    async def transact(self, work: Callable[[Tx], T], *, ahead: bool = False) -> T:
         if self.away:
             raise StoreError("no route to the database", permanent=False)
-        return await self._store.transact(work)
+        return await self._store.transact(work, ahead=ahead)
 
     async def read(self, work: Callable[[Tx], T]) -> T:
         return await self._store.read(work)

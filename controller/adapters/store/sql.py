@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
 
@@ -45,8 +46,8 @@ class SqlStore:
         for lane in {self._side, self._main}:
             await lane.close()
 
-    async def transact(self, work: Callable[[Tx], T]) -> T:
-        return await self._main.run(lambda: self._main.transact(work))
+    async def transact(self, work: Callable[[Tx], T], *, ahead: bool = False) -> T:
+        return await self._main.run(lambda: self._main.transact(work), ahead=ahead)
 
     async def read(self, work: Callable[[Tx], T]) -> T:
         lane = self._side
@@ -96,14 +97,30 @@ class _Lane:
         self.engine: Engine | None = None
         self._where = where
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._ahead: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
+        self._behind: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
+        self._closed = False
 
-    async def run(self, call: Callable[[], T]) -> T:
-        """Run `call` in the thread, after all that were asked for before."""
+    async def run(self, call: Callable[[], T], *, ahead: bool = False) -> T:
+        """Run `call` in the thread, after all that were asked for before; or before all that are not `ahead` too."""
+        if self._closed:
+            raise StoreError(f"{self._where}: the store is closed")
+        done: Future[T] = Future()
+        (self._ahead if ahead else self._behind).append((call, done))
+        self._thread.submit(self._run_next)
+        return await asyncio.wrap_future(done)
+
+    def _run_next(self) -> None:
+        """One job for each that was put into a queue. In the thread."""
+        call, done = (self._ahead or self._behind).popleft()
+        if not done.set_running_or_notify_cancel():
+            return
         try:
-            done = asyncio.get_running_loop().run_in_executor(self._thread, call)
-        except RuntimeError as error:
-            raise StoreError(f"{self._where}: the store is closed") from error
-        return await done
+            result = call()
+        except BaseException as error:  # noqa: BLE001  whoever waits is told, as by an executor
+            done.set_exception(error)
+        else:
+            done.set_result(result)
 
     def transact(self, work: Callable[[Tx], T]) -> T:
         if self.engine is None:
@@ -115,4 +132,5 @@ class _Lane:
         engine, self.engine = self.engine, None
         if engine is not None:
             await self.run(engine.dispose)
+        self._closed = True
         self._thread.shutdown()
