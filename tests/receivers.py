@@ -99,7 +99,10 @@ class HttpReceiver:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+                length = int(self.headers.get("Content-Length", "0"))
+                body = self.rfile.read(length)
+                if len(body) < length:
+                    return  # whoever sent it was killed half-way: nothing was received
                 request = Request(self.path, {k.lower(): v for k, v in self.headers.items()}, body)
                 outer.requests.append(request)
                 if outer.hang is not None:
