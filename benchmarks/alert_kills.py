@@ -90,6 +90,7 @@ def _write(account: Account, restarts: int, standing: int, told: int) -> None:
         "on_the_wire": account.wire,
         "doubles_on_the_wire": account.wire_doubles,
         "doubles_on_the_wire_per_kill": account.wire_doubles / max(1, account.kills),
+        "kills_that_doubled_two": account.twice_doubling_kills,
         "restarts": restarts,
         "open_faults_at_each": standing,
         "messages_of_all_restarts": told,

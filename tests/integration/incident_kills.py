@@ -11,6 +11,7 @@ import os
 import random
 import signal
 import time
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -47,6 +48,8 @@ class Account:
     rows: int = 0
     wire: int = 0
     wire_doubles: int = 0
+    twice_doubling_kills: int = 0
+    """Kills that caught a message of each of two channels between its receiver and our record of it."""
     seconds: float = 0
 
     @property
@@ -64,6 +67,7 @@ async def account_of(
     world.touch()
     async with MailServer() as mails, Nursery(module="tests.integration.incidents_child") as nursery:
         with HttpReceiver() as hooks:
+            deaths: dict[str, list[int]] = {"webhook": [], "smtp": []}
             words = [f"sqlite:///{folder}/loa.db", str(world), str(mails.port), hooks.url]
             for done in range(kills):
                 pid = await nursery.start(words, folder / "child.log")
@@ -71,6 +75,8 @@ async def account_of(
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
                 await nursery.ended(pid)
+                deaths["webhook"].append(len(hooks.requests))
+                deaths["smtp"].append(len(mails.mails))
                 if (done + 1) % 100 == 0:
                     tell(done + 1)
             world.with_suffix(".end").touch()
@@ -78,7 +84,9 @@ async def account_of(
             hook_keys = [json.loads(request.body)["key"] for request in hooks.requests]
         mail_keys = [str(message["Message-ID"]).strip("<>").partition("@")[0] for message in mails.mails]
     account = Account(kills=kills)
-    await _judge(account, words[0], {"webhook": hook_keys, "smtp": mail_keys})
+    wire = {"webhook": hook_keys, "smtp": mail_keys}
+    await _judge(account, words[0], wire)
+    account.twice_doubling_kills = sum(n > 1 for n in _doubles_by_kill(wire, deaths).values())
     account.seconds = time.monotonic() - began
     return account
 
@@ -124,6 +132,18 @@ async def _judge(account: Account, database: str, wire: dict[str, list[str]]) ->
     for keys in wire.values():
         account.wire += len(keys)
         account.wire_doubles += len(keys) - len(set(keys))
+
+
+def _doubles_by_kill(wire: dict[str, list[str]], deaths: dict[str, list[int]]) -> Counter[int]:
+    """Kill -> messages that arrived again after it. `deaths`: how many had arrived by kind at each kill."""
+    by_kill: Counter[int] = Counter()
+    for kind, keys in wire.items():
+        newest: dict[str, int] = {}
+        for place, key in enumerate(keys):
+            if key in newest:
+                by_kill[bisect_right(deaths[kind], newest[key])] += 1
+            newest[key] = place
+    return by_kill
 
 
 def _of_incident(
