@@ -108,6 +108,7 @@ class App:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._take_in(), name="intake")
             tasks.create_task(self.intake.send(), name="playlists owed")
+            tasks.create_task(self.intake.answer(), name="journals stored")
             tasks.create_task(self.monitoring.run(), name="monitoring")
             tasks.create_task(self.alerting.run(), name="alerting")
             tasks.create_task(self.watching.run(), name="watching")

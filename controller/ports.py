@@ -384,8 +384,8 @@ class Tx(Protocol):
     def put_answers(self, rows: Iterable[Answer]) -> None:
         """Insert or replace by (emergency, node)."""
 
-    def answers(self, emergencies: Sequence[str]) -> list[Answer]:
-        """By emergency, then node."""
+    def answers(self, emergencies: Sequence[str], nodes: Collection[str] | None = None) -> list[Answer]:
+        """By emergency, then node; of `nodes` only, if they are given."""
 
     def prune_emergencies(self, before: datetime, limit: int = 100) -> int:
         """Delete up to `limit` emergencies ordered before `before`, oldest first, with their answers; how many."""

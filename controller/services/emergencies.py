@@ -473,7 +473,7 @@ def record_answers(tx: Tx, entries: Sequence[tuple[str, JournalEntry]]) -> bool:
     rows = tx.current_emergencies()
     unknown = {one.emergency for one in said if one.emergency} - {row.id for row in rows}
     rows += [row for id in sorted(unknown) if (row := tx.emergency(id))]
-    known = {(one.emergency, one.node): one for one in tx.answers([row.id for row in rows])}
+    known = {(one.emergency, one.node): one for one in _answers(tx, rows, said)}
     changed: dict[tuple[str, str], Answer] = {}
     for one in said:
         row = meant(rows, one)
@@ -485,6 +485,13 @@ def record_answers(tx: Tx, entries: Sequence[tuple[str, JournalEntry]]) -> bool:
             known[key] = changed[key] = answer
     tx.put_answers(changed.values())
     return bool(changed)
+
+
+def _answers(tx: Tx, rows: Iterable[EmergencyRow], said: Sequence[Said]) -> list[Answer]:
+    """What is known already of those that speak, of the emergencies they speak of: all, if one names none."""
+    named = {one.emergency for one in said}
+    ids = [row.id for row in rows if "" in named or row.id in named]
+    return tx.answers(ids, {one.node for one in said})
 
 
 def _said(node: str, entry: JournalEntry) -> Said | None:

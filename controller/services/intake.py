@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 SECURITY = "security"
 COMPLAIN_EVERY_S = 60.0
+ANSWERED_AT_ONCE = 250
+"""Nodes whose journals are acknowledged together."""
 
 M = TypeVar("M", Status, Heartbeat, JournalEntry)
 
@@ -83,6 +85,9 @@ class Intake:
         self._whole: dict[str, tuple[int, int]] = {}
         self._owed: set[str] = set()
         self._owing = asyncio.Event()
+        self._stored: dict[tuple[str, str], int] = {}
+        """(node, log) -> up to where it is stored, of those that have not been told yet."""
+        self._storing = asyncio.Event()
         self.counters: Counter[str] = Counter()
         self.bus_problem = "not connected yet"
         self._handlers: dict[str, Callable[[list[Said]], Awaitable[None]]] = {
@@ -112,6 +117,20 @@ class Intake:
             await self._owing.wait()
             self._owing.clear()
             await self.send_owed()
+
+    async def answer(self) -> None:
+        """Acknowledge what is stored; until cancelled. Beside `take`: while the broker takes a thousand answers the
+        next thousand entries are stored, and a node that wrote meanwhile is answered once for all of it."""
+        while True:
+            await self._storing.wait()
+            self._storing.clear()
+            while self._stored:
+                await self.answer_some()
+
+    async def answer_some(self) -> None:
+        """Those that have waited longest: orders to nodes find their turn between them."""
+        some = {log: self._stored.pop(log) for log in list(self._stored)[:ANSWERED_AT_ONCE]}
+        await self._dispatch.acknowledge(some)
 
     async def send_owed(self) -> None:
         """Send what is owed by now, and write down to whom."""
@@ -219,12 +238,13 @@ class Intake:
     async def _journals(self, said: list[Said]) -> None:
         batch = [(node, entry) for node, _, entry, _ in self._decoded(JournalEntry, said)]
         taken = await self._ledger.take(batch)
-        # Acknowledged last, and told to health whether new or not: if we die in between, it all comes again.
+        # Answered last, and told to health whether new or not: if we die in between, it all comes again.
         for node, entry in batch:
             if entry.result == "rejected" and self._is_too_old_for(node, entry.reason):
                 continue
             await self._health.on_journal(node, entry, self._clock.monotonic())
-        await self._dispatch.acknowledge(taken.upto)
+        self._stored |= taken.upto
+        self._storing.set()
 
     async def _faults(self, said: list[Said]) -> None:
         for node, code, event in said:

@@ -129,8 +129,9 @@ class Ledger:
         """Logs of which entries have been missing for so long, while later ones came again and again, that their node
         has them no more: it dropped them when a controller had stored them, and this database is older than that."""
         mono, found = self._clock.monotonic(), []
+        beyond = {(node, entry.log) for node, entry in batch if entry.n > upto[node, entry.log]}
         for log in upto:
-            if not any((node, entry.log) == log and entry.n > upto[log] for node, entry in batch):
+            if log not in beyond:
                 self._gaps.pop(log, None)
                 continue
             stuck_at, since = self._gaps.get(log, (-1, mono))

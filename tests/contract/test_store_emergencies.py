@@ -60,6 +60,9 @@ async def test_answers_are_one_a_node_and_go_with_their_emergency(store: SqlStor
 
     await store.transact(work)
     assert await store.transact(lambda tx: tx.answers([ROW.id])) == [ended, refused]
+    asked = ({"na-meo-02", "stranger"}, {f"node-{n}" for n in range(9000)} | {"na-meo-01"}, ())
+    found = [await store.transact(lambda tx, nodes=nodes: tx.answers([ROW.id], nodes)) for nodes in asked]
+    assert found == [[refused], [ended], []]
     assert await store.transact(lambda tx: tx.prune_emergencies(NOW)) == 0
     assert await store.transact(lambda tx: tx.prune_emergencies(NOW + timedelta(seconds=1))) == 1
     assert await store.transact(lambda tx: tx.answers([ROW.id])) == []

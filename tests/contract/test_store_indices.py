@@ -36,6 +36,7 @@ QUESTIONS: dict[str, Callable[[SqlTx], object]] = {
     "current_emergencies": lambda tx: tx.current_emergencies(),
     "emergencies": lambda tx: tx.emergencies(T0, T0 + DAY),
     "answers": lambda tx: tx.answers(["lu-quet@1"]),
+    "answers of some nodes": lambda tx: tx.answers(["lu-quet@1"], ["na-meo-01"]),
     "prune_emergencies": lambda tx: tx.prune_emergencies(T0),
     "put_journal": lambda tx: tx.put_journal("na-meo-01", JournalEntry(log="a", n=1, at=T0, kind="started"), T0),
     "journal_upto": lambda tx: tx.journal_upto("na-meo-01", "a"),

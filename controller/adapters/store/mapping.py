@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import fields
 from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from sqlalchemy import Connection, Executable, Select, Table, select
+from sqlalchemy import Column, ColumnElement, Connection, Executable, Select, Table, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 if TYPE_CHECKING:
@@ -21,6 +21,10 @@ UpsertInsert = sqlite.Insert | postgresql.Insert
 
 CHUNK = 500
 """Values in one IN list; far below what either database takes (32,766 and 65,535 parameters)."""
+
+
+ASKED_BY_NAME = 4 * CHUNK
+"""Nodes; for more of them it is cheaper to read what is of all."""
 
 
 class Mapped(Generic[R]):
@@ -56,6 +60,16 @@ def chunks(values: Iterable[K]) -> Iterator[list[K]]:
     """The distinct `values`, sorted, in lists short enough for one IN."""
     distinct = sorted(set(values))
     return (distinct[at : at + CHUNK] for at in range(0, len(distinct), CHUNK))
+
+
+def of_nodes(column: Column[str], nodes: Collection[str] | None) -> Iterator[tuple[ColumnElement[bool], ...]]:
+    """Conditions under each of which to ask once, so that rows of `nodes` are found and few others: a batch of journals
+    is of a tenth of the largest network. No condition where nearly all would be asked for by name."""
+    if nodes is None or len(nodes) > ASKED_BY_NAME:
+        yield ()
+        return
+    for chunk in chunks(nodes):
+        yield (column.in_(chunk),)
 
 
 def upsert(conn: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:

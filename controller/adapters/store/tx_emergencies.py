@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from sqlalchemy import delete, false, select
 
 from controller.adapters.store import schema
-from controller.adapters.store.mapping import Mapped, chunks
+from controller.adapters.store.mapping import Mapped, chunks, of_nodes
 from controller.adapters.store.tx_base import TxBase
 from controller.domain.emergencies import Answer, EmergencyRow
 
@@ -36,13 +36,15 @@ class EmergenciesTx(TxBase):
     def put_answers(self, rows: Iterable[Answer]) -> None:
         ANSWERS.put(self.conn, rows)
 
-    def answers(self, emergencies: Sequence[str]) -> list[Answer]:
+    def answers(self, emergencies: Sequence[str], nodes: Collection[str] | None = None) -> list[Answer]:
         rows = schema.emergency_answers.c
         found: list[Answer] = []
         for chunk in chunks(emergencies):
-            query = ANSWERS.select().where(rows.emergency.in_(chunk)).order_by(rows.emergency, rows.node)
-            found += ANSWERS.all(self.conn, query)
-        return found
+            query = ANSWERS.select().where(rows.emergency.in_(chunk))
+            for only in of_nodes(rows.node, nodes):
+                found += ANSWERS.all(self.conn, query.where(*only))
+        kept = found if nodes is None else (row for row in found if row.node in nodes)
+        return sorted(kept, key=lambda row: (row.emergency, row.node))
 
     def prune_emergencies(self, before: datetime, limit: int = 100) -> int:
         rows = schema.emergencies.c

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select
 
 from broadcasts.model import Priority
 from controller.adapters.store import schema
-from controller.adapters.store.mapping import CHUNK, Mapped, chunks
+from controller.adapters.store.mapping import Mapped, chunks, of_nodes
 from controller.adapters.store.tx_base import TxBase
 from controller.domain.delivery import WAITING, Delivery, DeliveryEvent, DeliveryState, OccurrenceRow
 from controller.domain.preflight import PreflightRow
@@ -53,9 +53,8 @@ class LedgerTx(TxBase):
         found: list[Delivery] = []
         for chunk in chunks(occurrences):
             query = DELIVERIES.select().where(rows.occurrence.in_(chunk))
-            if wanted is not None and len(wanted) <= CHUNK:
-                query = query.where(rows.node.in_(sorted(wanted)))
-            found += DELIVERIES.all(self.conn, query)
+            for only in of_nodes(rows.node, wanted):
+                found += DELIVERIES.all(self.conn, query.where(*only))
         kept = (row for row in found if wanted is None or row.node in wanted)
         return sorted(kept, key=lambda row: (row.occurrence, row.node))
 
