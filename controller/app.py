@@ -201,6 +201,7 @@ def build(
         on_played=lambda occurrence: airings.told(occurrence),
         changes=changes,
         on_outbox=alerting.wake,
+        lag_s=lambda: intake.lag_s(),
     )
     photos = PhotoShelf(Path(settings.site.data) / PHOTOS_FOLDER)
     workshop = Workshop(
@@ -214,12 +215,13 @@ def build(
         on_outbox=alerting.wake,
     )
     alerting.on_outcome = monitoring.look_again
-    airings = Airings(store=store, clock=clock, health=monitoring)
+    airings = Airings(store=store, clock=clock, health=monitoring, upto=lambda: intake.upto())
     monitoring.expect(airings.expects)
     selftests = Selftests(settings, store=store, clock=clock, orders=dispatch, health=monitoring, horns=airings)
     intake = Intake(
         settings,
         clock=clock,
+        bus=bus,
         dispatch=dispatch,
         ledger=ledger,
         health=monitoring,
@@ -255,6 +257,7 @@ def build(
         ),
         life_sign=LifeSign(settings, clock=clock, store=store, on_outbox=alerting.wake),
         epochs=epochs,
+        lag_s=intake.lag_s,
         host=host,
         beacon=beacon,
     )

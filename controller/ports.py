@@ -118,6 +118,10 @@ class Bus(Protocol):
     @property
     def connected(self) -> bool: ...
 
+    @property
+    def oldest(self) -> float | None:
+        """When the first of those events came (monotonic) that wait to be handed over; None if none does."""
+
     async def publish(
         self,
         topic: str,

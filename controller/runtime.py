@@ -370,6 +370,7 @@ class _NoBus:
     """The broker connection of a controller that does not lead: none."""
 
     connected = False
+    oldest = None
 
     async def start(self) -> None: ...
 

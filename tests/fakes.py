@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -116,33 +117,48 @@ class FakeBus:
         self.published: list[Published] = []
         self.refuse = ""
         self._connected = False
-        self._queue: asyncio.Queue[BusEvent | None] = asyncio.Queue()
+        self._inbox: deque[BusEvent] = deque()
+        self._news = asyncio.Event()
+        self._stopped = False
 
     @property
     def connected(self) -> bool:
         return self._connected
 
+    @property
+    def oldest(self) -> float | None:
+        return self._inbox[0].mono if self._inbox else None
+
     async def start(self) -> None:
         self.up()
 
     async def stop(self) -> None:
-        self._connected = False
-        self._queue.put_nowait(None)
+        self._connected, self._stopped = False, True
+        self._news.set()
 
     def up(self) -> None:
         self._connected = True
-        self._queue.put_nowait(BusUp(self.clock.monotonic()))
+        self._say(BusUp(self.clock.monotonic()))
 
     def down(self, reason: str = "gone") -> None:
         self._connected = False
-        self._queue.put_nowait(BusDown(reason, self.clock.monotonic()))
+        self._say(BusDown(reason, self.clock.monotonic()))
 
     def feed(self, topic: str, payload: bytes, retain: bool = False) -> None:
-        self._queue.put_nowait(Received(topic, payload, retain, self.clock.monotonic()))
+        self._say(Received(topic, payload, retain, self.clock.monotonic()))
+
+    def _say(self, event: BusEvent) -> None:
+        self._inbox.append(event)
+        self._news.set()
 
     async def events(self) -> AsyncIterator[Sequence[BusEvent]]:
-        while (event := await self._queue.get()) is not None:
-            yield [event]
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            while self._inbox:
+                yield [self._inbox.popleft()]
+            if self._stopped:
+                return
 
     async def publish(
         self,

@@ -109,6 +109,12 @@ class MqttBus:
     def connected(self) -> bool:
         return self._up
 
+    @property
+    def oldest(self) -> float | None:
+        with suppress(IndexError):
+            return self._inbox[0].mono
+        return None
+
     async def start(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)

@@ -20,6 +20,7 @@ CANARY = "canary"
 UNREACHABLE_PERSON = "unreachable-person"
 EMPTY_ROTA = "empty-rota"
 EPOCH = "centre-epoch"
+INTAKE = "centre-intake"
 
 
 def _rule(code: str, severity: Severity, title: Text, advice: Text) -> FaultRule:
@@ -91,6 +92,17 @@ RULES: Mapping[str, FaultRule] = {
                 "cấp. Nếu không có bộ điều khiển nào khác đang chạy, gõ `loa epoch --raise` trên máy trung tâm.",
                 "Was it restored from a backup? The nodes refuse every plan and order of this centre, emergencies "
                 "too. If no other controller is running, type `loa epoch --raise` on the centre's machine.",
+            ),
+        ),
+        _rule(
+            INTAKE,
+            Severity.MAJOR,
+            Text("Trung tâm đọc tin của các cụm loa không kịp", "The centre cannot keep up with what nodes say"),
+            Text(
+                "Máy trung tâm quá tải: xem bộ xử lý và ổ đĩa. Khi chưa đọc kịp, Loa báo lỗi trễ và chưa kết luận cụm "
+                "loa nào không phát hay mất liên lạc.",
+                "The centre's machine is overloaded: look at its processor and its disk. Until it has caught up, Loa "
+                "tells faults late and of no node that it is silent or has missed a broadcast.",
             ),
         ),
         _rule(

@@ -2,7 +2,8 @@
 
 "No data" is a third state: of a node that was not in contact nothing is said until its journal is there. A node that
 comes back after hours with its journal has played what it says it played. Only when it has been back for long enough
-and its journal still knows nothing of an airing was that airing missed.
+and its journal still knows nothing of an airing was that airing missed. What the controller itself has not read yet is
+no silence: it is judged as of an instant up to which all that nodes had to tell is in the ledger.
 """
 
 from __future__ import annotations
@@ -55,16 +56,17 @@ class Verdict:
 
 
 def judge(
-    row: OccurrenceRow, one: Delivery, contact: datetime | None, now: datetime, *, gave_way: bool
+    row: OccurrenceRow, one: Delivery, contact: datetime | None, upto: datetime, *, gave_way: bool
 ) -> Verdict | None:
     """What can be said of one airing on one node; None: nothing (yet, or ever).
 
-    `contact`: since when the node has been in contact without a break, None if it is not. `gave_way`: something of
-    higher rank had the horns meanwhile, so that late and short are as planned.
+    `contact`: since when the node has been in contact without a break, None if it is not. `upto`: everything that nodes
+    had to tell by then is known (domain/hearing.py). `gave_way`: something of higher rank had the horns meanwhile, so
+    that late and short are as planned.
     """
     if row.cancelled_at is not None or one.state is DeliveryState.CANCELLED:
         return None
-    found = _told(row, one, gave_way=gave_way) if one.state in FINAL else _untold(row, one, contact, now)
+    found = _told(row, one, gave_way=gave_way) if one.state in FINAL else _untold(row, one, contact, upto)
     if found is None:
         return None
     flaw, evidence = found
@@ -94,12 +96,12 @@ def _told(row: OccurrenceRow, one: Delivery, *, gave_way: bool) -> Found | None:
     return None, {}
 
 
-def _untold(row: OccurrenceRow, one: Delivery, contact: datetime | None, now: datetime) -> Found | None:
+def _untold(row: OccurrenceRow, one: Delivery, contact: datetime | None, upto: datetime) -> Found | None:
     """No last word. Who was in contact all along would have started by now; who came back would have told."""
-    if contact is None or (one.started_at is not None and now < row.end + SETTLED_AFTER):
+    if contact is None or (one.started_at is not None and upto < row.end + SETTLED_AFTER):
         return None
-    there = contact <= row.start and now >= row.start + DUE_AFTER
-    back = now >= contact + TOLD_AFTER and now >= row.end + SETTLED_AFTER
+    there = contact <= row.start and upto >= row.start + DUE_AFTER
+    back = upto >= contact + TOLD_AFTER and upto >= row.end + SETTLED_AFTER
     if one.started_at is not None:
         return (Flaw.CUT_SHORT, {"played_pct": 0}) if back else None
     return (Flaw.MISSED, {"missed": True}) if there or back else None
@@ -111,12 +113,13 @@ def _share(row: OccurrenceRow, one: Delivery) -> float | None:
 
 
 def judge_emergency(
-    row: EmergencyRow, node: str, answer: Answer | None, contact: datetime | None, now: datetime
+    row: EmergencyRow, node: str, answer: Answer | None, contact: datetime | None, upto: datetime
 ) -> Verdict | None:
-    """What one node did with an emergency; None: nothing can be said, or it came too late to be heard."""
+    """What one node did with an emergency; None: nothing can be said (yet), or it came too late to be heard. `contact`
+    and `upto` as for `judge`."""
     if answer is not None and answer.state is not AnswerState.REFUSED:
         return Verdict(node, row.ordered_at, None, Severity.CRITICAL)
-    there = contact is not None and contact <= row.ordered_at and now >= row.ordered_at + DUE_AFTER
+    there = contact is not None and contact <= row.ordered_at and upto >= row.ordered_at + DUE_AFTER
     if answer is None and not (there and row.not_after >= row.ordered_at + DUE_AFTER):
         return None
     return Verdict(node, row.ordered_at, Flaw.MISSED, Severity.CRITICAL, {"airing": row.title, "missed": True})

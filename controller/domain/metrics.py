@@ -73,6 +73,7 @@ METRICS: Mapping[str, Metric] = {
     "free_mb": Metric(Text("đĩa còn trống", "free on the disk"), "MB"),
     "inodes_free_pct": Metric(Text("số tệp còn tạo được", "files that can still be made"), "%", 1),
     "write_s": Metric(Text("thời gian ghi cơ sở dữ liệu", "time to write to the database"), "s", 1),
+    "behind_s": Metric(Text("đọc trễ", "reading late by"), "s"),
     "stepped_s": Metric(Text("đồng hồ bị chỉnh", "the clock was stepped by"), "s", 1),
     "epoch": Metric(Text("epoch của trung tâm", "epoch of the centre"), ""),
     "nodes_epoch": Metric(Text("epoch cao nhất của cụm loa", "highest epoch of a node"), ""),

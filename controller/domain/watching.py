@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 
 from controller.domain.faults import Severity, Value
+from controller.domain.hearing import BEHIND_S
 
 STALE_OUTBOX_S = 300.0
 """A message that has been due for longer is stuck."""
@@ -24,6 +25,10 @@ STEP_S = 2.0
 STEPPED_FOR_S = 600.0
 """How long a stepped clock is told of after its last step."""
 INODES_LOW, INODES_FULL = 0.05, 0.01
+INTAKE_BEHIND_S = 60.0
+"""What nodes said longer ago than this and is still to be read is too much."""
+BEHIND_HELD = 10
+"""So many looks in a row must find it so: a burst of ten thousand answers passes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +128,24 @@ class DatabaseWatch:
         return ({"write_s": round(took_s, 1)}, Severity.MAJOR) if self.slow >= HELD else None
 
 
+# --- intake -------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class IntakeWatch:
+    """How far behind with reading the last looks found us. Caught up is only who is not behind at all."""
+
+    looks: int = 0
+
+    def look(self, lag_s: float) -> Mapping[str, Value] | None:
+        """Evidence of a fault, or None."""
+        if lag_s > INTAKE_BEHIND_S:
+            self.looks += 1
+        elif lag_s <= BEHIND_S or self.looks < BEHIND_HELD:
+            self.looks = 0
+        return {"behind_s": round(lag_s, -1)} if self.looks >= BEHIND_HELD else None
+
+
 # --- the verdict --------------------------------------------------------------------------------------------
 
 
@@ -136,6 +159,8 @@ class Vitals:
     database: str = ""
     disk: Found | None = None
     loop_lag_s: float = 0.0
+    intake_lag_s: float = 0.0
+    """How long ago the oldest came that is still to be read."""
     timer_seen: float | None = None
     outbox_due_s: float | None = None
     """Age of the oldest message that is due."""
@@ -184,6 +209,8 @@ def _machine(vitals: Vitals) -> list[Ailment]:
 
 def _work(vitals: Vitals) -> list[Ailment]:
     found = []
+    if vitals.intake_lag_s > INTAKE_BEHIND_S:
+        found.append(Ailment("intake", f"intake: what nodes said {vitals.intake_lag_s:.0f} s ago is still to be read"))
     if reason := stuck(vitals):
         found.append(Ailment("outbox", f"outbox: {reason}"))
     if vitals.canary_lost:

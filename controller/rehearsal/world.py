@@ -112,6 +112,10 @@ class VirtualBus:
     def connected(self) -> bool:
         return self._connected
 
+    @property
+    def oldest(self) -> float | None:
+        return self._said[0].mono if self._said else None
+
     async def start(self) -> None:
         self.wanted = True
 

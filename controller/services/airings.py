@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -12,6 +13,7 @@ from broadcasts.model import Occurrence
 from controller.domain.delivery import Delivery, DeliveryState, OccurrenceRow
 from controller.domain.emergencies import Answer, EmergencyRow
 from controller.domain.functional import DUE_AFTER, SETTLED_AFTER, Verdict, judge, judge_emergency, newest
+from controller.domain.hearing import RETOLD_S
 from controller.ports import Clock, Store, StoreError, Tx
 
 log = structlog.get_logger(__name__)
@@ -27,7 +29,7 @@ REMEMBERED = timedelta(days=7)
 class Health(Protocol):
     """The running monitoring service."""
 
-    def contact(self, node: str) -> datetime | None: ...
+    def contact(self, node: str, by: float) -> datetime | None: ...
 
     async def on_airings(self, verdicts: dict[str, Verdict]) -> None: ...
 
@@ -35,10 +37,12 @@ class Health(Protocol):
 class Airings:
     """`run` it as a task. `arm` and `told` say what to look at next; looking is one read of the ledger."""
 
-    def __init__(self, *, store: Store, clock: Clock, health: Health) -> None:
+    def __init__(self, *, store: Store, clock: Clock, health: Health, upto: Callable[[], float]) -> None:
+        """`upto`: everything that nodes had to tell by then (monotonic) is in the ledger."""
         self._store = store
         self._clock = clock
         self._health = health
+        self._upto = upto
         self._due: dict[str, datetime] = {}
         """Occurrence -> when to look at it next."""
         self._windows: dict[str, list[tuple[datetime, datetime]]] | None = None
@@ -102,7 +106,8 @@ class Airings:
 
     async def look(self) -> None:
         """Judge what is due to be looked at."""
-        now = self._clock.now()
+        now, mono, upto = self._clock.now(), self._clock.monotonic(), self._upto()  # before the ledger is read
+        heard = _Heard(now - timedelta(seconds=mono - upto), upto - RETOLD_S)
         due = [id for id, at in self._due.items() if at <= now]
 
         def read(tx: Tx) -> _Read:
@@ -114,7 +119,7 @@ class Airings:
 
         rows, beside, deliveries, urgent, answers = await self._store.read(read)
         self._alarmed = {node: row.not_after + RINGS_OUT for row in urgent for node in row.nodes}
-        verdicts = [*self._judged(rows, beside, deliveries, urgent, now), *self._urgent(urgent, answers, now)]
+        verdicts = [*self._judged(rows, beside, deliveries, urgent, now, heard), *self._urgent(urgent, answers, heard)]
         if verdicts:
             await self._health.on_airings(newest(verdicts))
 
@@ -125,6 +130,7 @@ class Airings:
         deliveries: Sequence[Delivery],
         urgent: Sequence[EmergencyRow],
         now: datetime,
+        heard: _Heard,
     ) -> list[Verdict]:
         by_occurrence: dict[str, list[Delivery]] = {}
         for each in deliveries:
@@ -134,28 +140,40 @@ class Airings:
             over = _over(row, beside, by_occurrence, urgent)
             undecided = False
             for one in by_occurrence.get(row.id, ()):
-                found = judge(row, one, self._health.contact(one.node), now, gave_way=one.node in over)
+                contact = self._health.contact(one.node, heard.by)
+                found = judge(row, one, contact, heard.upto, gave_way=one.node in over)
                 undecided |= found is None and one.state in _OPEN
                 verdicts += [found] if found else []
-            self._again(row, now, undecided=undecided)
+            self._again(row, now, heard.upto, undecided=undecided)
         return verdicts
 
-    def _again(self, row: OccurrenceRow, now: datetime, *, undecided: bool) -> None:
+    def _again(self, row: OccurrenceRow, now: datetime, upto: datetime, *, undecided: bool) -> None:
         """A node that is away may come back and tell; what is over and decided everywhere is done with."""
         over = now >= row.end + SETTLED_AFTER
         if (over and not undecided) or now > row.end + REMEMBERED:
             self._due.pop(row.id, None)
+        elif undecided and upto < row.start + DUE_AFTER:
+            self._due[row.id] = now  # what nodes said of its beginning is still to be read
         else:
             self._due[row.id] = now + timedelta(minutes=2) if over else max(row.end + SETTLED_AFTER, now)
 
-    def _urgent(self, rows: Sequence[EmergencyRow], answers: Sequence[Answer], now: datetime) -> list[Verdict]:
+    def _urgent(self, rows: Sequence[EmergencyRow], answers: Sequence[Answer], heard: _Heard) -> list[Verdict]:
         known = {(each.emergency, each.node): each for each in answers}
         found = (
-            judge_emergency(row, node, known.get((row.id, node)), self._health.contact(node), now)
+            judge_emergency(row, node, known.get((row.id, node)), self._health.contact(node, heard.by), heard.upto)
             for row in rows
             for node in row.nodes
         )
         return [each for each in found if each is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """Up to when all that nodes had to tell is in the ledger; and `by` when (monotonic) a node must have been heard
+    again, since the controller itself was deaf, to have told what it had to tell."""
+
+    upto: datetime
+    by: float
 
 
 _Read = tuple[list[OccurrenceRow], list[OccurrenceRow], list[Delivery], list[EmergencyRow], list[Answer]]

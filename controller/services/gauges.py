@@ -88,6 +88,10 @@ class MeasuredBus:
     def connected(self) -> bool:
         return self._inner.connected
 
+    @property
+    def oldest(self) -> float | None:
+        return self._inner.oldest
+
     async def start(self) -> None:
         await self._inner.start()
 

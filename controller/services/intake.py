@@ -10,12 +10,13 @@ from typing import Protocol, TypeVar
 import structlog
 
 from controller.domain import canary
+from controller.domain.hearing import Hearing
 from controller.domain.site import Settings
 from controller.ports import BusDown, BusEvent, BusUp, Clock, Received, StoreError
 from controller.services.batches import BARRIER, gathered
 from controller.services.changes import Changes
 from controller.services.dispatch import Dispatch
-from controller.services.ledger import Ledger
+from controller.services.ledger import Ledger, Taken
 from controller.wire.messages import FaultReport, Heartbeat, Held, JournalEntry, Status, WireError, decode
 from controller.wire.topics import Topics, Up
 
@@ -45,6 +46,14 @@ class Health(Protocol):
     async def on_journal(self, node: str, entry: JournalEntry, mono: float) -> None: ...
 
 
+class Waiting(Protocol):
+    """What intake asks of the broker connection."""
+
+    @property
+    def oldest(self) -> float | None:
+        """When the first event came that is not handed over; None if none waits."""
+
+
 class Alarms(Protocol):
     """What intake hands to the emergencies; their journals they take from the ledger's transaction."""
 
@@ -68,6 +77,7 @@ class Intake:
         settings: Settings,
         *,
         clock: Clock,
+        bus: Waiting,
         dispatch: Dispatch,
         ledger: Ledger,
         health: Health,
@@ -81,6 +91,10 @@ class Intake:
         self._health = health
         self._alarms = alarms
         self._changes = changes
+        self._bus = bus
+        self._hearing = Hearing()
+        self._oldest: float | None = None
+        """When the oldest event came that is being taken in."""
         self._complained: dict[str, float] = {}
         self._whole: dict[str, tuple[int, int]] = {}
         self._owed: set[str] = set()
@@ -91,7 +105,7 @@ class Intake:
         self.counters: Counter[str] = Counter()
         self.bus_problem = "not connected yet"
         self._handlers: dict[str, Callable[[list[Said]], Awaitable[None]]] = {
-            BARRIER: self._bus,
+            BARRIER: self._connection,
             "heartbeat": self._heartbeats,
             "status": self._statuses,
             "journal": self._journals,
@@ -106,9 +120,27 @@ class Intake:
 
     async def take(self, batch: Sequence[BusEvent]) -> None:
         """Handle a batch: all of one kind together, each node's own in order."""
-        for kind, said in gathered(self._sorted(batch)):
-            if handler := self._handlers.get(kind):
-                await self._guarded(kind, len(said), handler(said))
+        self._oldest = min((event.mono for event in batch), default=self._clock.monotonic())
+        self._hearing.take(self._oldest, self._clock.monotonic())
+        try:
+            for kind, said in gathered(self._sorted(batch)):
+                if handler := self._handlers.get(kind):
+                    await self._guarded(kind, len(said), handler(said))
+        finally:
+            self._oldest = None
+
+    def upto(self) -> float:
+        """Everything that nodes had to tell by then (monotonic) is in the ledger."""
+        return self._hearing.upto(self._waits_from, self._clock.monotonic())
+
+    def lag_s(self) -> float:
+        """How long ago the oldest came that is not taken in yet."""
+        waits_from = self._waits_from
+        return 0.0 if waits_from is None else max(0.0, self._clock.monotonic() - waits_from)
+
+    @property
+    def _waits_from(self) -> float | None:
+        return self._oldest if self._oldest is not None else self._bus.oldest
 
     async def send(self) -> None:
         """Send to nodes what they lack; until cancelled. Beside `take`: a broker that is busy with ten thousand
@@ -178,7 +210,7 @@ class Intake:
             self.counters["not-stored"] += messages
             log.error("not stored", kind=kind, messages=messages, reason=str(error))
 
-    async def _bus(self, said: list[Said]) -> None:
+    async def _connection(self, said: list[Said]) -> None:
         for _, _, event in said:
             if isinstance(event, BusUp):
                 self.bus_problem = ""
@@ -237,7 +269,7 @@ class Intake:
 
     async def _journals(self, said: list[Said]) -> None:
         batch = [(node, entry) for node, _, entry, _ in self._decoded(JournalEntry, said)]
-        taken = await self._ledger.take(batch)
+        taken = await self._written(batch)
         # Answered last, and told to health whether new or not: if we die in between, it all comes again.
         for node, entry in batch:
             if entry.result == "rejected" and self._is_too_old_for(node, entry.reason):
@@ -245,6 +277,14 @@ class Intake:
             await self._health.on_journal(node, entry, self._clock.monotonic())
         self._stored |= taken.upto
         self._storing.set()
+
+    async def _written(self, batch: Sequence[tuple[str, JournalEntry]]) -> Taken:
+        came = self._clock.monotonic() if self._oldest is None else self._oldest
+        try:
+            return await self._ledger.take(batch)
+        except StoreError:
+            self._hearing.refused(came, self._clock.monotonic())
+            raise
 
     async def _faults(self, said: list[Said]) -> None:
         for node, code, event in said:

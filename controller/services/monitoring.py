@@ -82,6 +82,7 @@ class Monitoring:
         plan_messages: PlanMessages = messages_for,
         on_outbox: Callable[[], None] = lambda: None,
         on_played: Callable[[str], None] = lambda _: None,
+        lag_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -91,6 +92,7 @@ class Monitoring:
         self._plan_messages = plan_messages
         self._on_outbox = on_outbox
         self._on_played = on_played
+        self._lag_s = lag_s
         self._deadlines: Deadlines[str] = Deadlines()
         self._nodes = Nodes(settings, self._deadlines, clock.monotonic())
         self._cases: Mapping[Key, Case] = {}
@@ -264,10 +266,12 @@ class Monitoring:
         """Ask this whether something may sound on a node."""
         self._nodes.expects = expects
 
-    def contact(self, node: str) -> datetime | None:
-        """Since when `node` has been in contact without a break; None if it is not, or nobody can tell."""
+    def contact(self, node: str, by: float = NEVER) -> datetime | None:
+        """Since when `node` has been in contact without a break of its own; None if it is not, or nobody can tell: it
+        has not been heard (`by` then, monotonic) since we last were deaf ourselves."""
         health = self._nodes.get(node)
-        if health is None or health.pulse.state is not Liveness.ONLINE or self._nodes.listening_from == NEVER:
+        heard_from = self._nodes.heard_from(node)
+        if health is None or health.pulse.state is not Liveness.ONLINE or heard_from > by or heard_from == NEVER:
             return None
         now = self._now()
         return now.wall - timedelta(seconds=now.mono - health.pulse.since)
@@ -348,11 +352,11 @@ class Monitoring:
                 log.error("health not stored, trying again", reason=str(error))
 
     async def _tick(self, mono: float) -> None:
-        past = self._deadlines.past(mono)
-        self._nodes.judge([(when, key) for when, key in past if key in self._nodes], mono)
+        past, read = self._deadlines.past(mono), mono - self._lag_s()
+        self._nodes.judge([(when, key) for when, key in past if key in self._nodes], mono, read)
         for _, key in past:
             if key == _REPORTS:
-                self._settle_reports(mono)
+                self._settle_reports(mono, read)
             elif key == _KEEP:
                 self._nodes.touch_all()
                 self._deadlines.set(_KEEP, mono + KEEP_EVERY_S)
@@ -361,11 +365,11 @@ class Monitoring:
         self._ping_suspects()
         await self._settle_if(bool(self._nodes.touched))
 
-    def _settle_reports(self, mono: float) -> None:
-        if mono >= self._nodes.listening_from:
+    def _settle_reports(self, mono: float, read: float) -> None:
+        if read >= self._nodes.listening_from:
             self._nodes.settle_reports(mono)
         else:
-            self._deadlines.set(_REPORTS, self._nodes.listening_from)
+            self._deadlines.set(_REPORTS, self._nodes.listening_from + mono - read)
 
     def _ping_suspects(self) -> None:
         for node in self._nodes.suspects:

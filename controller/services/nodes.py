@@ -50,6 +50,8 @@ class Nodes:
         self._unwell: set[str] = set()
         self._heard: set[str] = set()
         self._deaf = True
+        self._again: dict[str, float] = {}
+        """When each node was first heard since the broker is there."""
         self._said: set[str] = set()
         self.listening_from = NEVER
         """From when on silence counts; NEVER while the broker is away."""
@@ -82,6 +84,7 @@ class Nodes:
         del self._nodes[id]
         self._unwell.discard(id)
         self._heard.discard(id)
+        self._again.pop(id, None)
         self._deadlines.drop(id)
         self.touched.add(id)
 
@@ -113,6 +116,7 @@ class Nodes:
     def listen(self, mono: float) -> None:
         """The broker is there: silence counts again after a grace, and reports that stand will come again."""
         self._deaf = False
+        self._again.clear()
         self.listening_from = mono + self._patience.grace_s
         for health in self:
             health.watches.doubt_reports()
@@ -121,7 +125,12 @@ class Nodes:
     def be_deaf(self) -> None:
         """The broker is away: nobody's silence counts."""
         self._deaf = True
+        self._again.clear()
         self.listening_from = NEVER
+
+    def heard_from(self, node: str) -> float:
+        """When `node` was first heard since the broker is there; NEVER if it was not."""
+        return self._again.get(node, NEVER)
 
     def settle_reports(self, mono: float) -> None:
         """What nodes still report has come again by now."""
@@ -149,6 +158,8 @@ class Nodes:
         if session is _PAST:
             self.ignored["past birth"] += 1
             return
+        if not retain:
+            self._again.setdefault(health.node, mono)
         if session is Session.TWIN and self._has_rule(health, SECURITY):
             health.watches.struck(SECURITY, {"reason": TWINS}, mono)
         health.session(session, mono)
@@ -171,6 +182,7 @@ class Nodes:
         if session is _PAST:
             self.ignored["past heartbeat"] += 1
             return False
+        self._again.setdefault(health.node, mono)
         health.session(session, mono)
         health.playing = heartbeat.playing.id if heartbeat.playing else ""
         health.held = (heartbeat.playlists.epoch, heartbeat.playlists.rev)
@@ -260,22 +272,25 @@ class Nodes:
 
     # --- time -----------------------------------------------------------------------------------------------
 
-    def judge(self, past: Sequence[tuple[float, str]], mono: float) -> None:
-        """Look at the nodes whose deadline has come: (deadline, node)."""
-        if not self._deaf and any(mono - when > STALLED_S for when, _ in past):
+    def judge(self, past: Sequence[tuple[float, str]], mono: float, read: float | None = None) -> None:
+        """Look at the nodes whose deadline has come: (deadline, node). What came after `read` is still to be read, and
+        nobody's silence: it is judged up to there."""
+        read = mono if read is None else read
+        if not self._deaf and any(read - when > STALLED_S for when, _ in past):
             self.listening_from = mono + self._patience.grace_s
         for _, id in past:
             health = self._nodes[id]
             before = health.pulse.state
-            self._note(health, health.due(mono, self.listening_from))
+            self._note(health, health.due(read, self.listening_from))
             self._suspect(health, before)
-            self.watch(health, mono)
+            self.watch(health, mono, mono - read)
 
-    def watch(self, health: NodeHealth, mono: float) -> None:
-        """Look at this node when its next hold or silence ends, and mind whether anything is wrong with it."""
+    def watch(self, health: NodeHealth, mono: float, lag_s: float = 0.0) -> None:
+        """Look at this node when its next hold or silence ends and what it said by then is read, and mind whether
+        anything is wrong with it."""
         # What is overdue by what was learned just now (a will, 40 s after the last heartbeat) is due now: nobody was
         # late to look at it.
-        self._deadlines.set(health.node, max(mono, health.deadline(self.listening_from)))
+        self._deadlines.set(health.node, max(mono, health.deadline(self.listening_from) + lag_s))
         if health.watches.bad or health.stale:
             self._unwell.add(health.node)
         else:

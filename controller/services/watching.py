@@ -4,7 +4,7 @@ incidents of the centre and to the outside how it is. What it all means is decid
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Protocol
 
@@ -20,6 +20,7 @@ from controller.domain.watching import (
     ClockWatch,
     DatabaseWatch,
     Found,
+    IntakeWatch,
     Lags,
     Vitals,
     ailments,
@@ -70,9 +71,11 @@ class Watching:
         canary: Canary,
         life_sign: LifeSign,
         epochs: Epochs | None = None,
+        lag_s: Callable[[], float] = lambda: 0.0,
         host: Host | None = None,
         beacon: Beacon | None = None,
     ) -> None:
+        """`lag_s`: how long ago the oldest came that is not taken in yet."""
         self._settings = settings
         self._clock = clock
         self._store = store
@@ -82,10 +85,12 @@ class Watching:
         self.canary = canary
         self._life_sign = life_sign
         self._epochs = epochs
+        self._lag_s = lag_s
         self._host = host
         self._beacon = beacon
         self._database = DatabaseWatch()
         self._time = ClockWatch()
+        self._intake = IntakeWatch()
         self._lags = Lags()
         self._disk: Found | None = None
         self._timer_seen: float | None = None
@@ -129,6 +134,7 @@ class Watching:
             database=database or (self._database.reason or self._database.damage if self._running else ""),
             disk=self._disk,
             loop_lag_s=self._lags.worst(mono),
+            intake_lag_s=self._lag_s(),
             timer_seen=self._timer_seen if self._running else None,
             outbox_due_s=due,
             canary_s=canary.every_s if self._running else 0.0,
@@ -182,6 +188,7 @@ class Watching:
             synced = self._host.synced() if self._host else None
             trouble = self._time.look(self._clock.now(), self._clock.monotonic(), synced)
             self._monitoring.centre(centre.CLOCK, trouble)
+            self._monitoring.centre(centre.INTAKE, self._intake.look(self._lag_s()))
             await self._clock.sleep(PROBE_S)
 
     async def _timer_ran(self) -> None:

@@ -104,6 +104,7 @@ def _controller(figures: Figures) -> Iterator[Metric]:
     yield _gauge("loa_config_problems", "Problems in the last configuration", len(status["config"]["problems"]))
     yield _timed("loa_db_transaction_seconds", "Database transactions, waiting included", gauges.transactions)
     yield _timed("loa_publish_seconds", "Until the broker acknowledged a message", gauges.publishes)
+    yield _gauge("loa_intake_behind_seconds", "How long ago the oldest came that waits", figures.vitals.intake_lag_s)
     yield _timed("loa_intake_lag_seconds", "How long what came in had waited", gauges.intake)
 
 

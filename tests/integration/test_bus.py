@@ -90,6 +90,28 @@ async def test_a_message_goes_both_ways_and_its_outcome_is_known(broker: Broker)
         await ours.until(lambda event: isinstance(event, Received) and event.payload == b"{}")
 
 
+async def test_what_waits_for_us_is_as_old_as_its_first_message(broker: Broker) -> None:
+    async with node(broker) as theirs:
+        await theirs.up()
+        bus = controller(broker).bus
+        await bus.start()
+        events = bus.events()
+        assert isinstance((await anext(events))[0], BusUp)
+        assert bus.oldest is None
+        await theirs.bus.publish("loa/v1/up/na-meo-01/journal", b"{}")
+        oldest = await _until_set(lambda: bus.oldest)
+        assert (await anext(events))[0].mono == oldest
+        assert bus.oldest is None
+        await bus.stop()
+
+
+async def _until_set(read: Callable[[], float | None]) -> float:
+    async with asyncio.timeout(20):
+        while (found := read()) is None:
+            await asyncio.sleep(0.01)
+    return found
+
+
 async def test_what_is_urgent_goes_before_a_thousand_that_wait(broker: Broker) -> None:
     async with controller(broker) as ours, node(broker) as theirs:
         await ours.up()

@@ -106,7 +106,14 @@ async def _fed(batches: list[list[Received]]) -> tuple[Intake, Listening]:
     changes = Changes()
     ledger = Ledger(store=store, clock=clock, changes=changes, wanted=dispatch.wanted, version=dispatch.version)
     intake = Intake(
-        site, clock=clock, dispatch=dispatch, ledger=ledger, health=health, changes=changes, alarms=NoEmergency()
+        site,
+        clock=clock,
+        bus=bus,
+        dispatch=dispatch,
+        ledger=ledger,
+        health=health,
+        changes=changes,
+        alarms=NoEmergency(),
     )
     for batch in batches:
         await intake.take(batch)

@@ -36,7 +36,14 @@ class Air:
         self.begin()
 
     def begin(self) -> None:
-        self.airings = Airings(store=self.ward.store, clock=self.ward.clock, health=self.ward.monitoring)
+        clock, self.read_to = self.ward.clock, NEVER
+        """Up to when (monotonic) what nodes said is in the ledger."""
+        self.airings = Airings(
+            store=self.ward.store,
+            clock=clock,
+            health=self.ward.monitoring,
+            upto=lambda: min(self.read_to, clock.monotonic()),
+        )
         self._task = asyncio.create_task(self.airings.run())
 
     async def end(self) -> None:
@@ -154,6 +161,18 @@ async def test_one_that_comes_back_and_has_played_it_all_is_well(air: Air) -> No
     await air.played("tin")
     await air.ward.pass_time(1500, step=30)
     assert await air.found() == {}
+
+
+async def test_what_we_read_late_is_judged_when_it_is_read_and_not_only_at_the_end(air: Air) -> None:
+    await air.plan("tin", at(5), NODE)
+    await air.ward.pass_time(270)
+    air.read_to = air.ward.clock.mono + 59
+    await air.ward.pass_time(240)
+    assert await air.found() == {}
+    air.read_to = NEVER
+    await air.ward.pass_time(60)
+    assert air.ward.clock.now() < at(15), "it is still on air"
+    assert list(await air.found()) == [NODE]
 
 
 @pytest.mark.parametrize("down_s", [120, 3600])

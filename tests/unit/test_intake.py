@@ -67,6 +67,7 @@ def intake_of(house: House, health: Health) -> Intake:
     return Intake(
         house.configured,
         clock=house.clock,
+        bus=house.bus,
         dispatch=house.dispatch,
         ledger=house.ledger,
         health=health,

@@ -11,6 +11,7 @@ from controller.domain.faults import Severity
 from controller.domain.watching import (
     ClockWatch,
     DatabaseWatch,
+    IntakeWatch,
     Lags,
     Space,
     Vitals,
@@ -47,6 +48,7 @@ def test_all_well_is_green_and_may_be_told_outside() -> None:
         ({"database": "disk I/O error"}, "database"),
         ({"broker_lost_since": 9_939.0}, "broker"),
         ({"loop_lag_s": 5.1}, "event-loop"),
+        ({"intake_lag_s": 60.1}, "intake"),
         ({"timer_seen": 9_879.0}, "scheduler"),
         ({"outbox_due_s": 301.0}, "outbox"),
         ({"disk": FULL}, "disk"),
@@ -177,3 +179,12 @@ def test_a_stall_of_the_loop_is_remembered_for_a_minute() -> None:
 def test_a_life_sign_is_due_once_a_day_and_not_in_the_evening(hour: int, minute: int, last: str, due: str) -> None:
     now = datetime(2026, 11, 27, hour, minute, tzinfo=UTC)
     assert life_sign_due(now, time(6, 30), last) == due
+
+
+def test_a_burst_that_is_read_late_is_no_fault_and_one_that_never_ends_is_until_we_have_caught_up() -> None:
+    watch = IntakeWatch()
+    assert [watch.look(lag) for lag in [70.0] * 9 + [0.0] + [70.0] * 9] == [None] * 19
+    assert watch.look(123.0) == {"behind_s": 120.0}
+    assert watch.look(20.0) == {"behind_s": 20.0}, "still behind"
+    assert watch.look(5.0) is None
+    assert watch.look(70.0) is None
