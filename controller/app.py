@@ -89,6 +89,7 @@ class App:
     airings: Airings
     selftests: Selftests
     edits: Callable[[], AsyncIterator[None]] | None
+    on_planned: Callable[[], None]
 
     @property
     def settings(self) -> Settings:
@@ -114,7 +115,7 @@ class App:
             tasks.create_task(self.watching.run(), name="watching")
             tasks.create_task(self.airings.run(), name="airings")
             tasks.create_task(self.selftests.run(), name="self-tests")
-            tasks.create_task(self.scheduling.start(), name="first plan")
+            tasks.create_task(self._plan(), name="first plan")
             if self.edits is not None:
                 tasks.create_task(self._take_edits(self.edits), name="configuration")
 
@@ -124,6 +125,10 @@ class App:
         await self.dispatch.say_goodbye()
         await self.bus.stop()
         await self.store.close()
+
+    async def _plan(self) -> None:
+        await self.scheduling.start()
+        self.on_planned()
 
     async def _take_in(self) -> None:
         async for batch in self.bus.events():
@@ -162,10 +167,12 @@ def build(
     host: Host | None = None,
     beacon: Beacon | None = None,
     loopback: Loopback | None = None,
+    on_planned: Callable[[], None] = lambda: None,
 ) -> App:
     """Wire the controller. `load` reads the configuration anew (ConfigRefused), `edits` tells when to. `name` is what
     it calls itself at the broker; the site's id, if empty. `host`, `beacon` and `loopback` (where the canary's messages
-    come in) are needed to watch the controller itself; without one, that is not watched."""
+    come in) are needed to watch the controller itself; without one, that is not watched. `on_planned` is called when
+    the first plan is made."""
     changes, gauges = Changes(), Gauges()
     store, bus = MeasuredStore(store, gauges, clock), MeasuredBus(bus, gauges, clock)
     notifiers = {kind: MeasuredNotifier(each, gauges) for kind, each in notifiers.items()}
@@ -319,4 +326,5 @@ def build(
         airings=airings,
         selftests=selftests,
         edits=edits,
+        on_planned=on_planned,
     )

@@ -50,6 +50,8 @@ class Airings:
         self._ids: set[str] = set()
         self._alarmed: dict[str, datetime] = {}
         """Node -> until when an emergency may sound there."""
+        self._unheard: dict[tuple[str, int], frozenset[str]] = {}
+        """Emergency and revision -> nodes that have not said that it sounded there: only they are asked after again."""
 
     def arm(self, planned: Sequence[Occurrence]) -> None:
         """Look at these when they are due and when they are over."""
@@ -108,14 +110,15 @@ class Airings:
         """Judge what is due to be looked at."""
         now, mono, upto = self._clock.now(), self._clock.monotonic(), self._upto()  # before the ledger is read
         heard = _Heard(now - timedelta(seconds=mono - upto), upto - RETOLD_S)
-        due = [id for id, at in self._due.items() if at <= now]
+        due, unheard = [id for id, at in self._due.items() if at <= now], self._unheard
 
         def read(tx: Tx) -> _Read:
             found = [row for id in due if (row := tx.occurrence(id)) is not None]
             urgent = tx.emergencies(now - timedelta(hours=1), now)
             beside = tx.occurrences(min((r.start for r in found), default=now), now) if found else []
             ids = sorted({row.id for row in (*found, *beside)})
-            return found, beside, tx.deliveries_of(ids) if ids else [], urgent, tx.answers([row.id for row in urgent])
+            answers = [one for row in urgent for one in tx.answers([row.id], unheard.get((row.id, row.rev), row.nodes))]
+            return found, beside, tx.deliveries_of(ids) if ids else [], urgent, answers
 
         rows, beside, deliveries, urgent, answers = await self._store.read(read)
         self._alarmed = {node: row.not_after + RINGS_OUT for row in urgent for node in row.nodes}
@@ -159,12 +162,19 @@ class Airings:
 
     def _urgent(self, rows: Sequence[EmergencyRow], answers: Sequence[Answer], heard: _Heard) -> list[Verdict]:
         known = {(each.emergency, each.node): each for each in answers}
-        found = (
-            judge_emergency(row, node, known.get((row.id, node)), self._health.contact(node, heard.by), heard.upto)
-            for row in rows
-            for node in row.nodes
-        )
-        return [each for each in found if each is not None]
+        verdicts: list[Verdict] = []
+        unheard: dict[tuple[str, int], frozenset[str]] = {}
+        for row in rows:
+            asked = self._unheard.get((row.id, row.rev), row.nodes)
+            said = [
+                judge_emergency(row, node, known.get((row.id, node)), self._health.contact(node, heard.by), heard.upto)
+                for node in asked
+            ]
+            verdicts += [each for each in said if each is not None]
+            well = {each.node for each in said if each is not None and each.flaw is None}
+            unheard[row.id, row.rev] = frozenset(asked) - well
+        self._unheard = unheard
+        return verdicts
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,13 +37,14 @@ class EmergenciesTx(TxBase):
         ANSWERS.put(self.conn, rows)
 
     def answers(self, emergencies: Sequence[str], nodes: Collection[str] | None = None) -> list[Answer]:
+        wanted = None if nodes is None else frozenset(nodes)
         rows = schema.emergency_answers.c
         found: list[Answer] = []
         for chunk in chunks(emergencies):
             query = ANSWERS.select().where(rows.emergency.in_(chunk))
-            for only in of_nodes(rows.node, nodes):
+            for only in of_nodes(rows.node, wanted):
                 found += ANSWERS.all(self.conn, query.where(*only))
-        kept = found if nodes is None else (row for row in found if row.node in nodes)
+        kept = (row for row in found if wanted is None or row.node in wanted)
         return sorted(kept, key=lambda row: (row.emergency, row.node))
 
     def prune_emergencies(self, before: datetime, limit: int = 100) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import delete, func, select, tuple_
+from sqlalchemy import Connection, delete, func, select, tuple_
 
 from controller.adapters.store import schema
 from controller.adapters.store.mapping import chunks, insert_into, upsert
@@ -33,6 +33,11 @@ class _End(NamedTuple):
 
 
 class JournalTx(TxBase):
+    def __init__(self, conn: Connection) -> None:
+        super().__init__(conn)
+        self._known: dict[Log, _End] = {}
+        """Ends that this transaction has read or written: a batch is stored, and then answered."""
+
     def put_journal(self, node: str, entry: JournalEntry, received_at: datetime) -> bool:
         return bool(self.put_journals([(node, entry)], received_at))
 
@@ -71,8 +76,7 @@ class JournalTx(TxBase):
         lowest = upto = min(above)
         while upto + 1 in above:
             upto += 1
-        row = {"node": key[0], "log": key[1], "upto": upto, "highest": end.highest}
-        upsert(self.conn, schema.journal_upto, [row])
+        self._put_ends({key: _End(upto, end.highest)})
         return end.upto + 1, lowest - 1
 
     def journal(self, node: str, limit: int = 100) -> list[JournalEntry]:
@@ -90,12 +94,13 @@ class JournalTx(TxBase):
 
     def _ends(self, logs: set[Log]) -> dict[Log, _End]:
         rows = schema.journal_upto.c
-        ends = dict.fromkeys(logs, _End(0, 0))
-        for chunk in chunks(logs):
+        unknown = logs - self._known.keys()
+        self._known |= dict.fromkeys(unknown, _End(0, 0))
+        for chunk in chunks(unknown):
             found = select(rows.node, rows.log, rows.upto, rows.highest).where(tuple_(rows.node, rows.log).in_(chunk))
             for node, log, upto, highest in self.conn.execute(found):
-                ends[node, log] = _End(upto, highest)
-        return ends
+                self._known[node, log] = _End(upto, highest)
+        return {log: self._known[log] for log in logs}
 
     def _insert(self, fresh: dict[Place, JournalEntry], received_at: datetime) -> set[Place]:
         """The places that were free."""
@@ -113,14 +118,12 @@ class JournalTx(TxBase):
         arrived: dict[Log, set[int]] = defaultdict(set)
         for node, log, n in stored:
             arrived[node, log].add(n)
-        upsert(
-            self.conn,
-            schema.journal_upto,
-            [
-                {"node": log[0], "log": log[1], "upto": end.upto, "highest": end.highest}
-                for log, end in ((log, self._end(log, ends[log], arrived[log])) for log in sorted(arrived))
-            ],
-        )
+        self._put_ends({log: self._end(log, ends[log], arrived[log]) for log in sorted(arrived)})
+
+    def _put_ends(self, ends: dict[Log, _End]) -> None:
+        rows = [{"node": log[0], "log": log[1], **end._asdict()} for log, end in ends.items()]
+        upsert(self.conn, schema.journal_upto, rows)
+        self._known |= ends
 
     def _end(self, log: Log, end: _End, arrived: set[int]) -> _End:
         highest = max(end.highest, *arrived)
