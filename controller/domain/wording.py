@@ -288,8 +288,8 @@ def combined(newest: Message, earlier: Sequence[str], language: str) -> Message:
 
 
 def digest(told: Sequence[tuple[int, str, str]], language: str, page_url: str, *, calm: bool = False) -> Message:
-    """Many messages in one: number and subject of each incident, oldest first, and the link to answer it (may be
-    empty). `calm`: they waited for the morning."""
+    """Many messages in one: number (0 for what is of no incident, as the daily life sign) and subject of each, oldest
+    first, and the link to answer it (may be empty). `calm`: they waited for the morning."""
     count = len(told)
     title = _say(language, f"[Tổng hợp] {count} tin báo sự cố", f"[Digest] {count} incident messages")
     why = _say(
@@ -313,7 +313,7 @@ def digest(told: Sequence[tuple[int, str, str]], language: str, page_url: str, *
 
 def _entry(number: int, text: str, link: str, language: str) -> list[str]:
     """One incident of a digest; its link on a line of its own, so that a phone makes it one that can be tapped."""
-    line = f"- {_say(language, 'số', 'no.')} {number}: {text}"
+    line = f"- {_say(language, 'số', 'no.')} {number}: {text}" if number else f"- {text}"
     return [line, f"  {link}"] if link else [line]
 
 

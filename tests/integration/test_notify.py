@@ -69,6 +69,17 @@ async def test_a_mail_arrives_with_its_diacritics_and_a_key_for_its_receiver(ser
     assert (got["Auto-Submitted"], got.get_content_type()) == ("auto-generated", "text/plain")
 
 
+async def test_no_word_of_a_long_subject_runs_into_the_next(server: MailServer) -> None:
+    """Wherever the line is folded."""
+    tail = "Sơn Hà, Chợ xã: loa phát tiếng ngoài lịch, quạt làm mát không quay"
+    subjects = [f"[{'Chưa ai nhận'[:length]}] {tail}" for length in range(1, 13)]
+    subjects += ["Amplifier dead " * 12 + ".", "a word =?utf-8?q?like_this?= one"]
+    notifier = SmtpNotifier(relay(server), FakeClock())
+    for subject in subjects:
+        await notifier.send(mail("lan@example.org"), replace(MESSAGE, subject=subject))
+    assert [got["Subject"] for got in server.mails] == subjects
+
+
 async def test_a_subject_can_not_smuggle_in_headers(server: MailServer) -> None:
     sly = replace(MESSAGE, subject="hỏng\r\nBcc: all@example.org")
     await SmtpNotifier(relay(server), FakeClock()).send(mail(), sly)

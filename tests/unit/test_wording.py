@@ -262,6 +262,11 @@ def test_one_message_for_several_keeps_the_newest_first_and_the_old_texts() -> N
     assert both == Message("[Đã phục hồi] A", "xong\n\n--- Tin trước đó chưa gửi được ---\nhỏng lúc 8 giờ")
 
 
+def test_what_is_of_no_incident_has_no_number_in_a_digest() -> None:
+    told = wording.digest([(0, "[Hoạt động] Mường Sơn: hệ thống đang hoạt động", "")], "vi", "http://loa.example")
+    assert "\n- [Hoạt động] Mường Sơn: hệ thống đang hoạt động\n" in told.body
+
+
 def test_a_digest_names_every_incident() -> None:
     link = "http://loa.example/o/abc"
     entries = [(4, "[Nguy cấp] A: hỏng", link), (5, "[Đã phục hồi] B: hỏng", "")]

@@ -10,6 +10,7 @@ import re
 import smtplib
 import ssl
 from email.errors import MessageError
+from email.header import Header
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP as WIRE_FORMAT
@@ -48,12 +49,19 @@ class SmtpNotifier:
         mail = EmailMessage(policy=WIRE_FORMAT)
         mail["From"] = relay.sender
         mail["To"] = _recipient(to)
-        mail["Subject"] = " ".join(message.subject.split())
         mail["Date"] = format_datetime(self._clock.now())
         mail["Message-ID"] = f"<{re.sub(r'[^A-Za-z0-9._-]', '-', message.key)}@{_domain(relay.sender)}>"
         mail["Auto-Submitted"] = "auto-generated"
         mail.set_content(message.body, charset="utf-8", cte="base64")
-        return mail.as_bytes()
+        return _subject(message.subject) + mail.as_bytes()
+
+
+def _subject(text: str) -> bytes:
+    """The header on its own: EmailMessage folds a long one so that its readers join two words."""
+    line = " ".join(text.split())
+    plain = line.isascii() and "=?" not in line
+    header = Header(line, "us-ascii" if plain else "utf-8", header_name="Subject")
+    return f"Subject: {header.encode(linesep=WIRE_FORMAT.linesep)}{WIRE_FORMAT.linesep}".encode("ascii")
 
 
 def _recipient(to: str) -> Address:
