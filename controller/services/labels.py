@@ -36,7 +36,7 @@ INCIDENT_STATE: Mapping[str, Text] = {
     IncidentState.OPEN: Text("Chưa ai nhận", "Not acknowledged"),
     IncidentState.ACKNOWLEDGED: Text("Đã nhận", "Acknowledged"),
     IncidentState.IN_REPAIR: Text("Đang sửa", "In repair"),
-    IncidentState.REPAIRED: Text("Báo đã sửa, chờ đo lại", "Reported repaired, not verified"),
+    IncidentState.REPAIRED: Text("Báo đã sửa, đang đo lại", "Reported repaired, being measured"),
     IncidentState.RECOVERING: Text("Đang phục hồi", "Recovering"),
     IncidentState.CLOSED: Text("Đã khắc phục", "Closed"),
 }

@@ -15,6 +15,7 @@ from controller.settings.folder import Folder, open_folder
 from controller.settings.problems import Problems
 from controller.settings.schema import alerts, broadcasts, calendar, duty, faults, nodes, site, sounds
 from controller.settings.schema.nodes import Network
+from controller.settings.suggest import did_you_mean
 
 
 def load(folder: str | Path, *, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -44,7 +45,7 @@ def load(folder: str | Path, *, environ: Mapping[str, str] = os.environ) -> Sett
         metrics=rules.metrics,
         models=rules.models,
         alerts=told,
-        warnings=(*doubts, *_warnings(network, told)),
+        warnings=(*doubts, *_warnings(network, told), *_strange_models(network, rules)),
         digest=opened.digest(context.files),
         files=tuple(str(path) for path in (*opened.files, *sorted(context.files))),
         calendar=context.calendar,
@@ -128,3 +129,18 @@ def _warnings(network: Network, told: AlertSettings) -> list[str]:
         if zone.is_commune and not everywhere and zone.id not in served
     ]
     return warnings + duty.warnings(told.people)
+
+
+def _strange_models(network: Network, rules: faults.Rules) -> list[str]:
+    """Models that a slip of the pen would take rules from, without any other sign of it."""
+    there = {node.model for node in network.nodes.values()}
+    known = there | rules.models.keys()
+    warnings = [
+        f"faults.yaml: the rule '{rule.code}' is for model '{model}', and no node is{did_you_mean(model, known)}"
+        for rule in rules.faults
+        for model in sorted(rule.models - known)
+    ]
+    meant = {model: did_you_mean(model, rules.models) for model in sorted(there - rules.models.keys())}
+    return warnings + [
+        f"nodes.yaml: faults.yaml describes no model '{model}'{hint}" for model, hint in meant.items() if hint
+    ]

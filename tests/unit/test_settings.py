@@ -383,6 +383,27 @@ def test_a_commune_without_a_node_is_a_warning(config: Path) -> None:
     assert load(config).warnings == ("nodes.yaml: commune 'tam-thanh' has no node",)
 
 
+def test_a_slip_in_the_name_of_a_model_takes_no_rule_away_unseen(config: Path) -> None:
+    rules, nodes = config / "faults.yaml", config / "nodes.yaml"
+    model = "models:\n  - {model: loa-sim-1, soundless_selftest: yes}\n"
+    rule = "  - code: mains-lost\n"
+    text = rules.read_text()
+    assert rule in text
+    rules.write_text(model + text.replace(rule, f"{rule}    models: [loa-sin-1]\n", 1))
+    nodes.write_text(nodes.read_text().replace("commune: na-meo}", "commune: na-meo, model: lao-sim-1}", 1))
+    assert set(load(config).warnings) == {
+        "faults.yaml: the rule 'mains-lost' is for model 'loa-sin-1', and no node is (did you mean 'loa-sim-1'?)",
+        "nodes.yaml: faults.yaml describes no model 'lao-sim-1' (did you mean 'loa-sim-1'?)",
+    }
+
+
+def test_faults_of_the_centre_can_be_silenced_in_the_file_as_on_the_page(config: Path) -> None:
+    silence = "silences:\n  - {codes: [centre-disk, link], until: 2026-12-01 08:00, reason: new disk}\n"
+    alerts_file = config / "alerts.yaml"
+    alerts_file.write_text(alerts_file.read_text() + silence)
+    assert load(config).alerts.hushes[0].codes == ("centre-disk", "link")
+
+
 def test_the_site_and_its_defaults(config: Path) -> None:
     place = load(config).site
     assert (place.id, place.zone, place.language) == ("thu-nghiem", ZoneInfo("Asia/Ho_Chi_Minh"), "vi")

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, ValidationInfo
 
 from broadcasts.model import DateRange
+from controller.domain import centre
 from controller.domain.duty import Shift
 from controller.domain.escalation import TECHNICIAN, Escalation, Person, Step
 from controller.domain.faults import Severity
@@ -40,7 +41,8 @@ def _node(value: Any, info: ValidationInfo) -> str:
 
 def _code(value: Any, info: ValidationInfo) -> str:
     codes = names.of(info).codes
-    return names.known(value, info, "fault", codes | CAUSES.keys() if codes is not None else None)
+    everything = codes | CAUSES.keys() | centre.RULES.keys() if codes is not None else None
+    return names.known(value, info, "fault", everything)
 
 
 NodeName = Annotated[str, BeforeValidator(_node)]

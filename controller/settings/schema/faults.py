@@ -247,6 +247,8 @@ def _check_expression(sheet: Sheet, steps: Steps, text: str, metrics: Iterable[s
     except ExpressionError as error:
         sheet.problem(steps, f"{shown(text)} is no condition: {error}")
         return
+    if not names:
+        sheet.problem(steps, f"{shown(text)} looks at no metric: it would be the same for every node, for ever")
     for name in sorted(names - set(metrics)):
         sheet.problem(steps, _unknown(name, metrics))
 
