@@ -24,18 +24,19 @@ class _Operators(DefaultFilter):
 
 def edits(folder: Path) -> Callable[[], AsyncIterator[None]]:
     """A source of one notice per burst of changes anywhere below `folder`, whatever folder that is by then: who
-    renames another one into its place, or turns a link, changes everything at once."""
+    renames another one into its place, or turns a link, changes everything at once. The first notice says that it is
+    watched: what was saved shortly before is told by nothing else."""
 
     async def notices() -> AsyncIterator[None]:
-        another = False
+        untold = True
         while True:
             watched = _identity(folder)
             async with aclosing(_changes(folder)) as changes:
                 async for changed in changes:
-                    if changed or another:  # told only now that it is watched: no edit is missed in between
-                        another = False
+                    if changed or untold:  # told only now that it is watched: no edit is missed in between
+                        untold = False
                         yield None
-                    if another := _identity(folder) not in (watched, None):
+                    if untold := _identity(folder) not in (watched, None):
                         break  # what was watched lies elsewhere now
 
     return notices

@@ -142,6 +142,8 @@ class Scheduling:
         self._planned: tuple[Occurrence, ...] = ()
         self._in_effect = ""
         """Digest of the configuration that was planned last; another one than `settings` has if that plan failed."""
+        self._left_out: tuple[str, ...] = ()
+        """Problems of what is in effect: why a part of it was left out at the start."""
         self._foreseen: tuple[str, ...] = ()
         self._one_at_a_time = asyncio.Lock()
         self._rendered = asyncio.Event()
@@ -156,7 +158,7 @@ class Scheduling:
             now = self._clock.now()
             self._ready, forbidden = await asyncio.to_thread(acceptance.acceptable, ready, self.settings, now)
             self._sounds.adopt(held)
-            self.problems = refused + held.problems + forbidden
+            self.problems = self._left_out = refused + held.problems + forbidden
             self._rendered.set()
             await self._tell_overridden({}, "controller")
             await self._replan("controller started", changelog.MEANWHILE if self._dispatch.documents() else "")
@@ -179,7 +181,7 @@ class Scheduling:
             raise
         async with self._one_at_a_time:
             before = self.settings.broadcasts
-            self.settings, self._ready, self.problems = settings, ready, ()
+            self.settings, self._ready, self.problems, self._left_out = settings, ready, (), ()
             self._sounds.adopt(held)
             for take in self._on_settings:
                 take(settings)
@@ -195,7 +197,7 @@ class Scheduling:
             await self._audit(by, "guard overridden", "\n".join(passed)[:4000])
 
     def _unchanged(self) -> Difference:
-        self.problems = ()
+        self.problems = self._left_out
         self._changes.notify("config")
         return Difference()
 

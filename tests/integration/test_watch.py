@@ -26,6 +26,11 @@ class Watching:
         async for _ in edits(self.folder)():
             self.notices += 1
 
+    async def begun(self) -> None:
+        """It says itself when it watches, and from there on is counted."""
+        await self.noticed()
+        self.notices = 0
+
     async def noticed(self) -> None:
         """Something new was noticed in time."""
         before = self.notices
@@ -39,7 +44,7 @@ class Watching:
 async def watching(tmp_path: Path) -> AsyncIterator[Watching]:
     made(tmp_path / "config", "1")
     watching = Watching(tmp_path / "config")
-    await asyncio.sleep(0.5)
+    await watching.begun()
     yield watching
     watching.task.cancel()
     await asyncio.gather(watching.task, return_exceptions=True)
@@ -49,6 +54,14 @@ def made(folder: Path, text: str) -> Path:
     folder.mkdir()
     (folder / "site.yaml").write_text(text)
     return folder
+
+
+async def test_what_was_saved_before_anybody_watched_is_looked_at_once(tmp_path: Path) -> None:
+    """A controller reads its configuration, starts for seconds, and only then watches."""
+    watching = Watching(made(tmp_path / "config", "1"))
+    await watching.noticed()
+    assert watching.notices == 1
+    watching.task.cancel()
 
 
 async def test_a_file_that_is_saved(watching: Watching) -> None:
@@ -72,7 +85,7 @@ async def test_a_link_that_is_turned_to_another_folder(tmp_path: Path) -> None:
     link = tmp_path / "current"
     link.symlink_to(made(tmp_path / "one", "1"))
     watching = Watching(link)
-    await asyncio.sleep(0.5)
+    await watching.begun()
     (tmp_path / "next").symlink_to(made(tmp_path / "two", "2"))
     (tmp_path / "next").replace(link)
     await watching.noticed()

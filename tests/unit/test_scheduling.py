@@ -190,6 +190,8 @@ async def test_at_the_start_a_refused_broadcast_does_not_take_the_others_with_it
     await again.started()
     assert again.scheduling.problems == ("b:3: broadcast 'hong': silent",)
     assert TODAY in again.holds("na-meo-01")
+    await again.scheduling.reload()
+    assert again.scheduling.problems == ("b:3: broadcast 'hong': silent",), "looked at again it is as it was"
     await house.store.close()
 
 
