@@ -3,6 +3,8 @@ ARGS ?=
 ONLY ?=
 FULL ?=
 BIN := .venv/bin
+# All tests on two workers; what somebody names runs as ever, in one process, for -x, -s and --pdb.
+WORKERS := -n 2 --dist loadfile
 
 .PHONY: help setup demo test check always bench performance chaos chaos-kills chaos-alerts lock clean
 
@@ -28,7 +30,7 @@ demo: setup
 
 test:
 	@scripts/setup test
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest $(or $(strip $(ARGS)),$(WORKERS))
 
 check: setup
 	$(BIN)/ruff check .

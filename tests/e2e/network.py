@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
@@ -39,6 +40,16 @@ ROOT = Path(__file__).parent.parent.parent
 T = TypeVar("T")
 PASSWORD = "of the tests' controller"
 Json = dict[str, Any]
+
+
+def reachable(folder: Path) -> Path:
+    """The folder, opened to the broker, which gives up root's rights; so are those above it, as far as the system's
+    own: however deep pytest and its workers nest them."""
+    system = Path(tempfile.gettempdir())
+    for each in (folder, *folder.parents):
+        if system in each.parents:
+            each.chmod(0o711)
+    return folder
 
 
 class Network:

@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from tests.e2e.network import Json, Network
+from tests.e2e.network import Json, Network, reachable
 from tests.e2e.wire import Weather, Wire, missing
 
 POOR = ("muong-min-01", "muong-min-02")
@@ -96,8 +96,7 @@ class Wired(Network):
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def network(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Wired]:
-    folder: Path = tmp_path_factory.mktemp("wired")
-    folder.chmod(0o711)
+    folder = reachable(tmp_path_factory.mktemp("wired"))
     async with Wired(folder) as network:
         assert isinstance(network, Wired)
         yield network
@@ -127,11 +126,12 @@ async def _completed(network: Wired, occurrence: str) -> list[Json]:
 
 async def _cut_and_mended(network: Wired) -> None:
     network.remote.cut = True
-    await network.until(lambda: _all(network, "offline"), within=90, every=0.5)
+    await network.until(lambda: _all(network, REMOTE, "offline"), within=90, every=0.5)
     network.remote.cut = False
-    await network.until(lambda: _all(network, "online"), within=150, every=0.5)
-    assert await network.states(POOR) == {"online"}, "the poor cable is one, after all"
+    await network.until(lambda: _all(network, REMOTE, "online"), within=150, every=0.5)
+    # waited for: where a fifth is lost each way, a connection stands still for half a minute now and then
+    await network.until(lambda: _all(network, POOR, "online"), every=0.5)
 
 
-async def _all(network: Wired, state: str) -> bool:
-    return await network.states(REMOTE) == {state}
+async def _all(network: Wired, nodes: tuple[str, ...], state: str) -> bool:
+    return await network.states(nodes) == {state}

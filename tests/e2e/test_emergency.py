@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ import pytest_asyncio
 from controller.wire.messages import PlaylistsDoc
 from controller.wire.signing import payload_of
 from tests.e2e.hearing import RATE, decoded, heard, match, recorded_until
-from tests.e2e.network import Json, Network
+from tests.e2e.network import Json, Network, reachable
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(150)]
 
@@ -32,8 +31,7 @@ PROGRAMME = (
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def network(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Network]:
-    folder: Path = tmp_path_factory.mktemp("emergency")
-    folder.chmod(0o711)
+    folder = reachable(tmp_path_factory.mktemp("emergency"))
     async with Network(folder, nodes=NODES, listen=1) as network:
         yield network
 

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from controller.wire.messages import PlaylistsDoc
 from controller.wire.signing import generate_key, payload_of, sign
-from tests.e2e.network import PASSWORD, Json, Network
+from tests.e2e.network import PASSWORD, Json, Network, reachable
 
 FOLDER = Path(__file__).parent.parent.parent / "simulators" / "independent"
 ME = "muong-min-01"
@@ -61,8 +61,7 @@ class Stranger(Network):
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def network(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stranger]:
-    folder: Path = tmp_path_factory.mktemp("independent")
-    folder.chmod(0o711)
+    folder = reachable(tmp_path_factory.mktemp("independent"))
     async with Stranger(folder) as network:
         yield network
 

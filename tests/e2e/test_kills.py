@@ -12,15 +12,13 @@ from controller.wire.messages import PlaylistsDoc
 from controller.wire.signing import sign
 from tests import postgresql
 from tests.e2e.kills import Account, account_of, of_documents
+from tests.e2e.network import reachable
 from tests.house import KEY
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """One that the broker, which gives up root's rights, can reach its own part of."""
-    for each in (tmp_path, *tmp_path.parents[:2]):
-        each.chmod(0o711)
-    return tmp_path
+    return reachable(tmp_path)
 
 
 @pytest.mark.timeout(240)

@@ -6,20 +6,18 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from tests.e2e.network import Network
+from tests.e2e.network import Network, reachable
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def network(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Network]:
-    folder: Path = tmp_path_factory.mktemp("network")
-    folder.chmod(0o711)
+    folder = reachable(tmp_path_factory.mktemp("network"))
     async with Network(folder) as network:
         yield network
 

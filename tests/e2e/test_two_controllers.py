@@ -16,7 +16,7 @@ from controller.adapters.broker import READERS, Broker, free_port
 from controller.adapters.credentials import hash_password
 from controller.commands.base import running
 from tests.e2e.kills import District, Programme, Recorder, account_now, settled
-from tests.e2e.network import PASSWORD
+from tests.e2e.network import PASSWORD, reachable
 from tests.e2e.nursery import Nursery
 
 TAKEOVER_S = 20
@@ -76,9 +76,7 @@ class Pair(District):
 
 @pytest.mark.timeout(180)
 async def test_the_other_leads_when_the_leader_is_stopped_or_killed_and_no_node_plays_twice(tmp_path: Path) -> None:
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o711)
-    async with Nursery() as nursery, Pair(tmp_path, nursery) as pair, Recorder(pair.access) as recorder:
+    async with Nursery() as nursery, Pair(reachable(tmp_path), nursery) as pair, Recorder(pair.access) as recorder:
         await pair.leads("a")
         await pair.stands_by("b", leader="a")
         programme = Programme(pair, recorder, random.Random(1))
