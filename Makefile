@@ -4,7 +4,7 @@ ONLY ?=
 FULL ?=
 BIN := .venv/bin
 # All tests on two workers; what somebody names runs as ever, in one process, for -x, -s and --pdb.
-WORKERS := -n 2 --dist loadfile
+WORKERS := -n 2 --dist loadfile --durations 10
 
 .PHONY: help setup demo test check always bench performance chaos chaos-kills chaos-alerts lock clean
 

@@ -33,5 +33,4 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _turn(item: pytest.Item) -> int:
-    room = item.nodeid.split("/")[1]
-    return FIRST.index(room) if room in FIRST else len(FIRST)
+    return next((turn for turn, room in enumerate(FIRST) if item.nodeid.startswith(f"tests/{room}/")), len(FIRST))
