@@ -3,8 +3,8 @@ ARGS ?=
 ONLY ?=
 FULL ?=
 BIN := .venv/bin
-# All tests on two workers; what somebody names runs as ever, in one process, for -x, -s and --pdb.
-WORKERS := -n 2 --dist loadfile --durations 10
+# All tests on two workers (one that dies is begun again once, not eight times); what somebody names runs as ever, in one process, for -x, -s and --pdb.
+WORKERS := -n 2 --dist loadfile --max-worker-restart 1 --durations 10
 
 .PHONY: help setup demo test check always bench performance chaos chaos-kills chaos-alerts lock clean
 
