@@ -15,6 +15,7 @@ from controller.commands import base
 from controller.commands.base import CONFIG, USAGE, ConfigOption, Failure, JsonOption
 from controller.commands.listing import Commands
 from controller.commands.words import t
+from controller.domain.hush import SINCE_EVER
 
 if TYPE_CHECKING:
     from controller.domain.escalation import Channel, Person
@@ -278,7 +279,8 @@ def _print_silences(data: Any, zone: ZoneInfo) -> None:
     for each in data["silences"]:
         number = f"{each['id']:>4}" if each["id"] else "   -"
         what = " ".join((*each["nodes"], *each["communes"], *each["codes"]))
-        times = f"{base.local(each['from'], zone)} – {base.local(each['until'], zone)}"
+        begin = "…" if datetime.fromisoformat(each["from"]) <= SINCE_EVER else base.local(each["from"], zone)
+        times = f"{begin} – {base.local(each['until'], zone)}"
         print(f"{number}  {times}  {what}: {each['reason']} ({each['by'] or 'alerts.yaml'})")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -12,7 +13,7 @@ import typer
 from controller.commands import base
 from controller.commands.base import CONFIG, ConfigOption, JsonOption, plain
 from controller.commands.state import coloured
-from controller.commands.words import pick, t
+from controller.commands.words import language, pick, t
 
 IncidentArgument = Annotated[int, typer.Argument(metavar="ID", help=t("Number of the incident, see loa incidents."))]
 ByOption = Annotated[str, typer.Option("--by", metavar="NAME", help=t("Who says so; you, if not given."))]
@@ -78,12 +79,17 @@ def _print_one(each: Any, zone: ZoneInfo) -> None:
         if text:
             out.print(f"{name}: {plain(pick(text))}")
     out.print()
-    for step in each["history"]:
-        said = plain(step["transition"] + (f": {step['reason']}" if step["reason"] else ""))
-        out.print(f"  {base.local(step['at'], zone)}  {said} [dim]({plain(step['by'])})[/dim]")
-    for photo in each["photos"]:
-        size = f"{photo['size'] / 1e6:.1f} MB"
-        out.print(f"  {base.local(photo['at'], zone)}  {t('picture')} {photo['type']} {size} {photo['sha256'][:12]}")
+    for step in sorted((*each["history"], *each["photos"]), key=lambda one: datetime.fromisoformat(one["at"])):
+        out.print(f"  {base.local(step['at'], zone)}  {_happened(step)}")
+
+
+def _happened(step: Any) -> str:
+    if "sha256" in step:
+        return f"{t('picture')} {step['type']} {max(1, round(step['size'] / 1e3))} kB {step['sha256'][:12]}"
+    ours = step["by"] == "loa"  # whose reasons are for maintainers, in English
+    reason = step["reason"] if not ours or language() == "en" else ""
+    said = plain(pick(step["name"]) + (f": {reason}" if reason else ""))
+    return f"{said} [dim]({plain(step['by_name'])})[/dim]"
 
 
 def assign(

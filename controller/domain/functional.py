@@ -74,7 +74,9 @@ def judge(
     return Verdict(one.node, row.start, flaw, severity, {"airing": row.title, **evidence} if flaw else {})
 
 
-Found = tuple[Flaw | None, dict[str, Value]]
+Found = tuple[Flaw | None, Mapping[str, Value]]
+BROKEN_OFF: Mapping[str, Value] = {"broken_off": True}
+"""It began, and how much was heard is not known."""
 
 
 def _told(row: OccurrenceRow, one: Delivery, *, gave_way: bool) -> Found | None:
@@ -82,8 +84,7 @@ def _told(row: OccurrenceRow, one: Delivery, *, gave_way: bool) -> Found | None:
     if one.state is not DeliveryState.COMPLETED:
         if one.reason in EXCUSED or one.reason.startswith("stopped"):
             return None
-        part = _share(row, one)
-        return (Flaw.CUT_SHORT, {"played_pct": round(part * 100)}) if part else (Flaw.MISSED, {"missed": True})
+        return _broken_off(row, one)
     if one.level_db is not None and one.level_db < SILENT_DB:
         return Flaw.SILENT, {"level_db": one.level_db}
     if gave_way:
@@ -96,6 +97,14 @@ def _told(row: OccurrenceRow, one: Delivery, *, gave_way: bool) -> Found | None:
     return None, {}
 
 
+def _broken_off(row: OccurrenceRow, one: Delivery) -> Found:
+    """Of what failed. A node that lost its power meanwhile knows only that it had begun."""
+    if part := _share(row, one):
+        return Flaw.CUT_SHORT, {"played_pct": round(part * 100)}
+    begun = one.started_at is not None and one.played_ms is None
+    return (Flaw.CUT_SHORT, BROKEN_OFF) if begun else (Flaw.MISSED, {"missed": True})
+
+
 def _untold(row: OccurrenceRow, one: Delivery, contact: datetime | None, upto: datetime) -> Found | None:
     """No last word. Who was in contact all along would have started by now; who came back would have told."""
     if contact is None or (one.started_at is not None and upto < row.end + SETTLED_AFTER):
@@ -103,7 +112,7 @@ def _untold(row: OccurrenceRow, one: Delivery, contact: datetime | None, upto: d
     there = contact <= row.start and upto >= row.start + DUE_AFTER
     back = upto >= contact + TOLD_AFTER and upto >= row.end + SETTLED_AFTER
     if one.started_at is not None:
-        return (Flaw.CUT_SHORT, {"played_pct": 0}) if back else None
+        return (Flaw.CUT_SHORT, BROKEN_OFF) if back else None
     return (Flaw.MISSED, {"missed": True}) if there or back else None
 
 

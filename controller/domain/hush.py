@@ -13,6 +13,8 @@ from controller.domain.faults import Severity
 from controller.domain.incidents import Incident
 
 WEEK = timedelta(days=7)
+SINCE_EVER = datetime(2000, 1, 1, tzinfo=UTC)
+"""The start of a silence that names none."""
 
 
 class HushKind(StrEnum):

@@ -68,6 +68,7 @@ METRICS: Mapping[str, Metric] = {
     "sound_due": Metric(Text("đang có lịch phát", "something is due"), ""),
     "airing": Metric(Text("chương trình", "broadcast"), ""),
     "missed": Metric(Text("không phát", "not played"), ""),
+    "broken_off": Metric(Text("đang phát thì ngắt", "broke off"), ""),
     "late_s": Metric(Text("phát trễ", "late by"), "s"),
     "played_pct": Metric(Text("phần đã phát", "share played"), "%"),
     "free_mb": Metric(Text("đĩa còn trống", "free on the disk"), "MB"),

@@ -299,11 +299,19 @@ def photo(photo: WorkPhoto, names: Mapping[str, str]) -> Plain:
     return {"at": iso(photo.at), **by, "sha256": photo.sha256, "type": photo.kind, "size": photo.size}
 
 
-def history(events: Iterable[IncidentEvent]) -> list[Plain]:
-    return [
-        {"at": iso(event.at), "transition": event.transition, "reason": event.reason, "by": event.by}
-        for event in events
-    ]
+def history(events: Iterable[IncidentEvent], names: Mapping[str, str]) -> list[Plain]:
+    return [_event(event, names) for event in events]
+
+
+def _event(event: IncidentEvent, names: Mapping[str, str]) -> Plain:
+    return {
+        "at": iso(event.at),
+        "transition": event.transition,
+        "name": text(labels.named(labels.HAPPENED, kind_of(event.transition))),
+        "reason": event.reason,
+        "by": event.by,
+        "by_name": names.get(event.by, event.by),
+    }
 
 
 def is_told(event: IncidentEvent) -> bool:

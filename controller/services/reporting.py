@@ -462,7 +462,7 @@ class _Reader:
             "children": [child.id for child in children],
             "messages": shape.messages(sent),
             "work_order": shape.work_order(order, self._people, self._now),
-            "history": shape.history(events),
+            "history": shape.history(events, self._people),
         }
 
     def orders(self, everything: bool, person: str, overdue: bool) -> Plain:

@@ -45,6 +45,7 @@ def flaw(
         (replace(PLAYED, played_ms=569_000), Flaw.CUT_SHORT),
         (replace(PLAYED, level_db=-77.0), Flaw.SILENT),
         (replace(PLAYED, state=DeliveryState.FAILED, reason="restart", played_ms=100_000), Flaw.CUT_SHORT),
+        (replace(PLAYED, state=DeliveryState.FAILED, reason="restart", played_ms=None), Flaw.CUT_SHORT),
         (replace(WAITS, state=DeliveryState.FAILED, reason="unreadable"), Flaw.MISSED),
         (replace(WAITS, state=DeliveryState.SKIPPED, reason="missing-audio"), Flaw.MISSED),
         (replace(WAITS, state=DeliveryState.SKIPPED, reason="preempted"), "nothing"),

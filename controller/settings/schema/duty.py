@@ -13,7 +13,7 @@ from controller.domain import centre
 from controller.domain.duty import Shift
 from controller.domain.escalation import TECHNICIAN, Escalation, Person, Step
 from controller.domain.faults import Severity
-from controller.domain.hush import WEEK, Hush, HushKind, Night
+from controller.domain.hush import SINCE_EVER, WEEK, Hush, HushKind, Night
 from controller.domain.wording import CAUSES
 from controller.settings import context as names
 from controller.settings import values
@@ -183,7 +183,7 @@ def _hush(sheet: Sheet, steps: Steps, kind: HushKind, context: Context) -> Hush 
     given = sheet.read(HushIn, steps, context)
     if given is None:
         return None
-    start = _aware(given.start, context) if given.start else datetime(2000, 1, 1, tzinfo=UTC)
+    start = _aware(given.start, context) if given.start else SINCE_EVER
     until = _aware(given.until, context)
     if not (given.nodes or given.communes or given.codes):
         sheet.problem(steps, "this would hush everything: say 'nodes:', 'communes:' or 'codes:'")
