@@ -293,14 +293,14 @@ def recipients(
     """Who is to hear of a transition other than a recovery."""
     zone, told = facts.zone, {recipient for recipient, _ in facts.told or ()}
     has_it = tuple(person for person in alerts.people if person.id == facts.assignee)
-    first = (*audience(incident, alerts, zone, now), *has_it)
+    first = (*audience(incident, alerts, zone, now, facts.communes), *has_it)
     match kind:
         case Transition.SEVERITY:
             more = tuple(person for person in alerts.people if person.id in told)
         case Transition.ASSIGNED:
             return has_it
         case Transition.ESCALATED:
-            return step_audience(incident, facts.step, alerts, zone, now)
+            return step_audience(incident, facts.step, alerts, zone, now, facts.communes)
         case Transition.OVERDUE | Transition.UNVERIFIED:
             more = duty(alerts, alerts.roles[:1], zone, now)
         case _:
@@ -308,24 +308,32 @@ def recipients(
     return tuple({person.id: person for person in (*first, *more)}.values())
 
 
-def audience(incident: Incident, alerts: AlertSettings, zone: ZoneInfo, now: datetime) -> tuple[Person, ...]:
-    """Who hears of an incident first. What is wrong with the people themselves goes one level up."""
+def audience(
+    incident: Incident, alerts: AlertSettings, zone: ZoneInfo, now: datetime, communes: frozenset[str] = frozenset()
+) -> tuple[Person, ...]:
+    """Who hears of an incident first. What is wrong with the people themselves goes one level up. `communes`: as in
+    Facts."""
     kind, _, whom = incident.cause.partition(":")  # the person's or the role's id
     if kind == UNREACHABLE_PERSON:
         return upward(alerts, "", whom, zone, now)
     if kind == EMPTY_ROTA:
         return upward(alerts, whom, "", zone, now)
-    return listeners(incident, alerts.people)
+    return listeners(incident, alerts.people, communes)
 
 
 def step_audience(
-    incident: Incident, step: int, alerts: AlertSettings, zone: ZoneInfo, now: datetime
+    incident: Incident,
+    step: int,
+    alerts: AlertSettings,
+    zone: ZoneInfo,
+    now: datetime,
+    communes: frozenset[str] = frozenset(),
 ) -> tuple[Person, ...]:
-    """Whom the step of that number (from 1) tells."""
+    """Whom the step of that number (from 1) tells. `communes`: as in Facts."""
     steps = alerts.ladder(incident.severity)
     role = steps[min(step, len(steps)) - 1].tell if steps and step else TECHNICIAN
     if role == TECHNICIAN:
-        return audience(incident, alerts, zone, now)
+        return audience(incident, alerts, zone, now, communes)
     return duty(alerts, (role,), zone, now) or upward(alerts, role, "", zone, now)
 
 
@@ -345,19 +353,22 @@ def upward(alerts: AlertSettings, above: str, without: str, zone: ZoneInfo, now:
     return tuple(person for person in alerts.people if person.reachable and person.id != without)
 
 
-def listeners(incident: Incident, people: Iterable[Person]) -> tuple[Person, ...]:
-    """Who is to hear of an incident: those responsible for its commune (everybody when nobody is), who
-    want its severity. A critical one is never nobody's: then all responsible people hear of it."""
-    candidates = responsible(incident.commune, people)
+def listeners(
+    incident: Incident, people: Iterable[Person], communes: frozenset[str] = frozenset()
+) -> tuple[Person, ...]:
+    """Who is to hear of an incident: those responsible for its commune, or for one of `communes` if it is not one's
+    (everybody when nobody is), who want its severity. A critical one is never nobody's: then all responsible people
+    hear of it."""
+    candidates = responsible(frozenset({incident.commune}) if incident.commune else communes, people)
     wanting = tuple(person for person in candidates if incident.severity in person.severities)
     return candidates if not wanting and incident.severity is Severity.CRITICAL else wanting
 
 
-def responsible(commune: str, people: Iterable[Person]) -> tuple[Person, ...]:
-    """The technicians of `commune` (empty: of the whole site); all of them when it has none of its own."""
+def responsible(communes: frozenset[str], people: Iterable[Person]) -> tuple[Person, ...]:
+    """The technicians of any of `communes` (empty: of the whole site); all of them when these have none."""
     known = tuple(people)
     everyone = tuple(person for person in known if person.technician) or known
-    own = tuple(person for person in everyone if not person.communes or not commune or commune in person.communes)
+    own = tuple(person for person in everyone if not person.communes or not communes or communes & person.communes)
     return own or everyone
 
 

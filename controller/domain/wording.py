@@ -49,6 +49,8 @@ class Facts:
     language: str = "vi"
     node: str = ""
     commune: str = ""
+    communes: frozenset[str] = frozenset()
+    """Ids of the communes that share what failed, where that is no single one's: a feeder's, an uplink's."""
     hamlet: str = ""
     pole: str = ""
     lat: float | None = None

@@ -10,7 +10,7 @@ from controller.domain import canary, maintenance, workorders
 from controller.domain.casebook import Case, Change, Key, Now, Outcome, Scene, reconcile
 from controller.domain.centre import rule_of
 from controller.domain.climb import Climb
-from controller.domain.correlation import CENTRE, NODE
+from controller.domain.correlation import CENTRE, FEEDER, NODE, UPLINK
 from controller.domain.delivery import DeliveryState, OccurrenceRow
 from controller.domain.escalation import (
     FRESH,
@@ -200,7 +200,7 @@ def work_order_of(tx: Tx, incident: Incident, settings: Settings, now: datetime)
     if order is not None and order.state not in ENDED:
         return order
     within = _due_within(incident, settings)
-    people = listeners(incident, settings.alerts.people)
+    people = listeners(incident, settings.alerts.people, _sharing(incident, settings))
     assignee = people[0].id if people else ""
     if order is None:
         order, step = workorders.opened(incident.id, within, assignee, incident.opened_at, now), OPENED
@@ -251,6 +251,7 @@ def _facts(tx: Tx, ledger: TxLedger, incident: Incident, settings: Settings) -> 
         language=settings.site.language,
         node=node.name if node else "",
         commune=commune.name if commune else "",
+        communes=_sharing(incident, settings),
         hamlet=_hamlet(settings, node.hamlet) if node else "",
         pole=node.pole if node else "",
         lat=node.lat if node else None,
@@ -264,6 +265,16 @@ def _facts(tx: Tx, ledger: TxLedger, incident: Incident, settings: Settings) -> 
         metrics=settings.metrics,
         assignee=_given_to(tx, incident),
     )
+
+
+def _sharing(incident: Incident, settings: Settings) -> frozenset[str]:
+    """The communes on a feeder or an uplink, all of them: what fails of another one later is explained by this
+    incident, and its people have heard of it then."""
+    if incident.scope not in (FEEDER, UPLINK):
+        return frozenset()
+    feeder = incident.scope == FEEDER
+    shared = [one for one in settings.nodes.values() if incident.subject == (one.feeder if feeder else one.uplink)]
+    return frozenset(node.commune for node in shared)
 
 
 def _given_to(tx: Tx, incident: Incident) -> str:

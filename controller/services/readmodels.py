@@ -257,7 +257,7 @@ def telling(
 
 def told_of_commune(zone: Zone, settings: Settings) -> Plain:
     """Who hears first of what breaks in a commune: names and telephones."""
-    people = responsible(zone.id, settings.alerts.people)
+    people = responsible(frozenset({zone.id}), settings.alerts.people)
     told = [{"id": each.id, "name": each.name, "phone": each.phone} for each in people]
     return {"id": zone.id, "name": zone.name, "told": told}
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from controller.domain.incidents import IncidentState
 from controller.services import healthbook
-from tests.health_support import Ward, district
+from tests.health_support import LAN, Ward, district
 
 
 async def cut_power(ward: Ward, commune: str) -> None:
@@ -147,6 +148,24 @@ async def test_a_feeder_through_two_communes_is_one_power_cut() -> None:
             await cut_power(ward, commune)
         await ward.pass_time(120)
         assert await ward.told() == [("371", "power", "opened")]
+
+
+async def test_only_the_people_of_the_communes_on_a_feeder_hear_of_it_also_of_those_not_hit_yet() -> None:
+    settings = district(6)
+    nodes = {
+        id: node if node.commune not in ("c1", "c2", "c3") else type(node)(id, id, node.commune, feeder="371")
+        for id, node in settings.nodes.items()
+    }
+    people = tuple(replace(LAN, id=commune, communes=frozenset({commune})) for commune in settings.zones)
+    alerts = replace(settings.alerts, people=people)
+    async with Ward(district(6, nodes=nodes, alerts=alerts)) as ward:
+        await ward.all_born()
+        for commune in ("c1", "c2"):
+            await cut_power(ward, commune)
+        await ward.pass_time(120)
+        assert [row.recipient for row in await ward.messages()] == ["c1", "c2", "c3"]
+        (order,) = await ward.store.transact(lambda tx: tx.work_orders(live=True))
+        assert order.assignee == "c1"
 
 
 async def test_mains_lost_explains_battery_and_silence_of_one_node() -> None:
