@@ -24,6 +24,8 @@ from controller.domain.correlation import (
     GROUP_EXPLAINS,
     LINK,
     MAINS_LOST,
+    MISSED,
+    MISSED_TOGETHER,
     NODE,
     POWER,
     SCOPE_ORDER,
@@ -212,7 +214,7 @@ class _Reconciliation:
         for case in self._open_cases():
             if not _is_shared(case):
                 continue
-            if case.key[:2] == (outage.scope, outage.subject):
+            if case.key[:2] == (outage.scope, outage.subject) and GROUP_EXPLAINS[case.incident.cause] & explained:
                 return True
             wide = GROUP_EXPLAINS[case.incident.cause] >= explained
             if wide and outage.nodes <= set(case.incident.nodes):
@@ -250,12 +252,22 @@ class _Reconciliation:
             self._put(case)
 
     def _outage_condition(self, outage: Outage) -> Condition:
+        if outage.cause == MISSED_TOGETHER:
+            return self._missed_condition(outage)
         component = outage.cause if outage.scope != CENTRE else CENTRE
         severity = Severity.CRITICAL if outage.scope == CENTRE else Severity.MAJOR
         if outage.cause != POWER and self._is_urgent(outage.nodes):
             severity = Severity.CRITICAL
         mono = self._now.mono
         return Condition(outage.subject, outage.cause, component, severity, since=mono, seen=mono)
+
+    def _missed_condition(self, outage: Outage) -> Condition:
+        """As the worst of its nodes': the same broadcast, as severe."""
+        worst = max((self._scene.conditions[node, MISSED] for node in outage.nodes), key=lambda one: RANK[one.severity])
+        mono = self._now.mono
+        return Condition(
+            outage.subject, outage.cause, worst.component, worst.severity, mono, mono, evidence=worst.evidence
+        )
 
     # --- faults of the centre itself ------------------------------------------------------------------------
 
@@ -443,6 +455,8 @@ class _Reconciliation:
             return incident.cause in GROUP_EXPLAINS[over.cause] and self._shares(incident.subject, over)
         if not _is_shared(case):
             return False
+        if over.cause == MISSED_TOGETHER and incident.cause != MISSED_TOGETHER:
+            return False  # a broadcast that was missed explains no loss of contact
         if SCOPE_ORDER[over.scope] < SCOPE_ORDER[incident.scope]:
             return over.scope == CENTRE or set(incident.nodes) <= set(over.nodes)
         # a feeder may serve communes, or be one transformer of one

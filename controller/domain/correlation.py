@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 LINK, MAINS_LOST, BATTERY_LOW = "link", "mains-lost", "battery-low"
 POWER, NETWORK, CENTRE, BROKER = "power", "network", "centre", "broker"
+MISSED, MISSED_TOGETHER = "missed-broadcast", "missed-together"
 
 NODE, COMMUNE, FEEDER, UPLINK = "node", "commune", "feeder", "uplink"
 CANARY = "canary"
@@ -25,7 +26,7 @@ CENTRE_SHARE, CENTRE_WINDOW_S = 0.5, 60.0
 EXPLAINS: Mapping[str, tuple[str, ...]] = {
     BATTERY_LOW: (MAINS_LOST,),
     LINK: (MAINS_LOST, BATTERY_LOW),
-    "missed-broadcast": (
+    MISSED: (
         LINK,
         MAINS_LOST,
         BATTERY_LOW,
@@ -48,6 +49,7 @@ GROUP_EXPLAINS: Mapping[str, frozenset[str]] = {
     NETWORK: frozenset({LINK}),
     CENTRE: frozenset({LINK}),
     BROKER: frozenset({LINK}),
+    MISSED_TOGETHER: frozenset({MISSED}),
 }
 """Cause of a group's incident -> faults of its nodes that it explains."""
 
@@ -69,7 +71,8 @@ class Trouble:
     """What is wrong with the network now. Times are monotonic seconds at which it began for each node.
 
     `known`: nodes that have ever been heard. `on_battery`: nodes whose last word was that the mains are gone.
-    `broker_lost`: the controller's own connection has been gone for too long.
+    `broker_lost`: the controller's own connection has been gone for too long. `missed`: nodes that did not air their
+    last broadcast as they should.
     """
 
     known: frozenset[str]
@@ -77,9 +80,12 @@ class Trouble:
     dark: Mapping[str, float]
     on_battery: frozenset[str]
     broker_lost: bool = False
+    missed: Mapping[str, float] = field(default_factory=dict)
 
     def bad(self, cause: str, nodes: Iterable[str]) -> frozenset[str]:
         """Those of `nodes` that suffer from what `cause` does to a node."""
+        if cause == MISSED_TOGETHER:
+            return frozenset(nodes) & self.missed.keys()
         suffering = self.silent.keys() | self.dark.keys() if cause == POWER else self.silent.keys()
         return frozenset(nodes) & suffering
 
@@ -100,14 +106,37 @@ def outages(shared: Sequence[Shared], trouble: Trouble) -> tuple[Outage, ...]:
     are all explained by a wider one."""
     if trouble.broker_lost:
         return (Outage(CENTRE, CENTRE, BROKER, frozenset()),)
+    communes = [each.nodes for each in shared if each.scope == COMMUNE]
+    return (*_losses(shared, communes, trouble), *_misses(shared, communes, trouble))
+
+
+def _losses(shared: Sequence[Shared], communes: Sequence[frozenset[str]], trouble: Trouble) -> tuple[Outage, ...]:
+    """Of power and of contact."""
     if max(len(trouble.silent), len(trouble.dark)) < AT_LEAST:
         return ()
     centre = [each for each in shared if each.scope == CENTRE]
-    communes = [each.nodes for each in shared if each.scope == COMMUNE]
     found = [outage for each in centre if (outage := _centre_outage(each, communes, trouble))]
     others = _narrowed([one for each in shared if each.scope != CENTRE and (one := _outage(each, trouble))])
+    return _widest([*found, *sorted(others, key=_widest_first)])
+
+
+def _misses(shared: Sequence[Shared], communes: Sequence[frozenset[str]], trouble: Trouble) -> tuple[Outage, ...]:
+    """Of a broadcast: by most nodes of a commune, or of the whole network."""
+    found = []
+    for each in shared if len(trouble.missed) >= AT_LEAST else ():
+        if each.scope not in (CENTRE, COMMUNE):
+            continue
+        together = _together(each.nodes & trouble.known, trouble.missed, WINDOW_S, SHARE)
+        if together and not (each.scope == CENTRE and any(together <= nodes for nodes in communes)):
+            nodes = trouble.bad(MISSED_TOGETHER, each.nodes)
+            found.append(Outage(each.scope, each.subject, MISSED_TOGETHER, nodes, together))
+    return _widest(sorted(found, key=_widest_first))
+
+
+def _widest(found: Iterable[Outage]) -> tuple[Outage, ...]:
+    """Without those that a wider one explains, which comes before them."""
     kept: list[Outage] = []
-    for outage in (*found, *sorted(others, key=_widest_first)):
+    for outage in found:
         if not any(outage.nodes <= wider.nodes and _covers(wider, outage) for wider in kept):
             kept.append(outage)
     return tuple(kept)

@@ -118,6 +118,7 @@ CAUSES = {
     "link": Text("mất liên lạc", "no contact"),
     "not-ready": Text("chương trình sắp phát mà cụm loa chưa sẵn sàng", "nodes not ready for a broadcast"),
     "missed-broadcast": Text("chương trình không phát được", "broadcast missed"),
+    "missed-together": Text("hầu hết cụm loa không phát được chương trình", "broadcast missed by most nodes"),
 }
 """Titles of causes that may have no rule in config/faults.yaml."""
 
@@ -141,6 +142,10 @@ ADVICE = {
         "phone the keeper: breaker, lights; compare with neighbours on the same feeder or cell; then visit.",
     ),
 }
+ADVICE["missed-together"] = Text(
+    "tìm nguyên nhân chung trước khi đi: tệp âm thanh, lịch phát, lệnh của trung tâm; sau đó mới xem từng cụm loa.",
+    "look for what they share before travelling: the audio, the plan, the centre's order; then at single nodes.",
+)
 ADVICE["broker"] = ADVICE["centre"]
 
 

@@ -13,7 +13,7 @@ import structlog
 from controller.domain import canary
 from controller.domain.casebook import Scene
 from controller.domain.centre import CentreCondition
-from controller.domain.correlation import CENTRE, COMMUNE, FEEDER, LINK, MAINS_LOST, UPLINK, Shared, Trouble
+from controller.domain.correlation import CENTRE, COMMUNE, FEEDER, LINK, MAINS_LOST, MISSED, UPLINK, Shared, Trouble
 from controller.domain.faults import Condition, Severity, Value
 from controller.domain.functional import Verdict
 from controller.domain.health import NodeHealth
@@ -323,6 +323,7 @@ class Nodes:
             dark=_since(conditions, MAINS_LOST),
             on_battery=frozenset(id for id in silent if self._nodes[id].on_battery),
             broker_lost=broker_lost,
+            missed=_since(conditions, MISSED),
         )
         unheard = frozenset(id for id in silent if self._nodes[id].pulse.gone and not self._nodes[id].pulse.answered)
         return Scene(conditions, trouble, self._shared, self._places, unheard, self._settings.alerts, centre)
