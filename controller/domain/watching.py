@@ -81,6 +81,7 @@ class ClockWatch:
     unsynced_since: float | None = None
     stepped_at: float | None = None
     stepped_s: float = 0.0
+    _was_synced: bool = False
 
     def look(self, wall: datetime, mono: float, synced: bool | None) -> Mapping[str, Value] | None:
         """Evidence of a fault, or None. `synced` None: this system does not tell."""
@@ -92,8 +93,13 @@ class ClockWatch:
         if synced is False:
             self.unsynced_since = mono if self.unsynced_since is None else self.unsynced_since
         else:
-            self.unsynced_since = None
+            self.unsynced_since, self._was_synced = None, True
         return self._fault(mono)
+
+    def knows(self, mono: float) -> bool:
+        """Whether no evidence means a good clock. Not yet for one that is unsynchronised since this controller began:
+        a fault that was told before the start stands meanwhile."""
+        return self.unsynced_since is None or self._was_synced or mono - self.unsynced_since >= UNSYNCED_S
 
     def _fault(self, mono: float) -> Mapping[str, Value] | None:
         evidence: dict[str, Value] = {}
@@ -115,12 +121,15 @@ class DatabaseWatch:
     slow: int = 0
     reason: str = ""
     damage: str = ""
+    checked: bool = False
+    """Its files were looked at since the start, or it was found at fault by other signs: then no fault is none."""
 
     def look(self, reason: str, took_s: float) -> Found | None:
         """`reason`: why a probe could not be written, or ""."""
         self.refused = self.refused + 1 if reason else 0
         self.slow = self.slow + 1 if not reason and took_s > SLOW_S else 0
         self.reason = reason
+        self.checked |= self.refused >= HELD or self.slow >= HELD
         if self.damage:
             return {"reason": self.damage}, None
         if self.refused >= HELD:

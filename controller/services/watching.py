@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
@@ -185,14 +185,17 @@ class Watching:
             self._timer.at(TIMER, self._clock.now() + timedelta(seconds=1), self._timer_ran)
             await self._probe_database()
             await self._probe_disk()
-            synced = self._host.synced() if self._host else None
-            trouble = self._time.look(self._clock.now(), self._clock.monotonic(), synced)
-            self._monitoring.centre(centre.CLOCK, trouble)
+            self._probe_clock(self._clock.now(), self._clock.monotonic())
             self._monitoring.centre(centre.INTAKE, self._intake.look(self._lag_s()))
             await self._clock.sleep(PROBE_S)
 
     async def _timer_ran(self) -> None:
         self._timer_seen = self._clock.monotonic()
+
+    def _probe_clock(self, wall: datetime, mono: float) -> None:
+        trouble = self._time.look(wall, mono, self._host.synced() if self._host else None)
+        if trouble or self._time.knows(mono):
+            self._monitoring.centre(centre.CLOCK, trouble)
 
     async def _probe_database(self) -> None:
         start, noted, reason = self._clock.monotonic(), self._clock.now().isoformat(), ""
@@ -205,7 +208,9 @@ class Watching:
             reason = str(error)
         if reason:
             log.error("the database does not take what is to be written", reason=reason)
-        self._tell(centre.DATABASE, self._database.look(reason, self._clock.monotonic() - start))
+        found = self._database.look(reason, self._clock.monotonic() - start)
+        if found or self._database.checked:
+            self._tell(centre.DATABASE, found)
 
     async def _check_files(self) -> None:
         await self._clock.sleep(INTEGRITY_FIRST_S)
@@ -214,6 +219,7 @@ class Watching:
                 self._database.damage = await self._store.read(lambda tx: tx.damage())
             except StoreError as error:
                 self._database.damage = str(error)
+            self._database.checked = True
             if self._database.damage:
                 log.error("the database is damaged", found=self._database.damage)
             await self._clock.sleep(INTEGRITY_EVERY_S)

@@ -145,6 +145,26 @@ def test_a_clock_that_nobody_synchronises_is_a_fault_after_ten_minutes_and_not_m
         assert watch.look(at(mono), mono, None) is None
 
 
+def test_after_a_start_an_unsynchronised_clock_is_not_taken_for_a_good_one() -> None:
+    """Or each restart would tell that a fault is over which is told again ten minutes later."""
+    watch = ClockWatch()
+
+    def knows(seconds: float, synced: bool | None) -> bool:
+        return watch.look(at(seconds), seconds, synced) is not None or watch.knows(seconds)
+
+    assert [knows(0, False), knows(599, False), knows(600, False)] == [False, False, True]
+    assert [knows(630, True), knows(660, False)] == [True, True], "it was good since the start"
+    assert ClockWatch().knows(0), "a system that does not tell has no such fault"
+
+
+def test_after_a_start_a_database_is_not_called_sound_before_its_files_were_looked_at() -> None:
+    watch = DatabaseWatch()
+    assert (watch.look("", 0.1), watch.checked) == (None, False)
+    for _ in range(3):
+        watch.look("full", 0.1)
+    assert (watch.look("", 0.1), watch.checked) == (None, True), "it was refusing, and refuses no more"
+
+
 def test_a_database_that_refuses_or_is_slow_three_times_in_a_row_is_a_fault() -> None:
     watch = DatabaseWatch()
     assert [watch.look("full", 0.1) for _ in range(3)] == [None, None, ({"reason": "full"}, None)]
