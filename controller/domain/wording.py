@@ -51,6 +51,8 @@ class Facts:
     commune: str = ""
     communes: frozenset[str] = frozenset()
     """Ids of the communes that share what failed, where that is no single one's: a feeder's, an uplink's."""
+    hit: tuple[str, ...] = ()
+    """Names of those of them in which something failed."""
     hamlet: str = ""
     pole: str = ""
     lat: float | None = None
@@ -375,7 +377,7 @@ def _joined(lines: Sequence[str | None]) -> str:
 def _place(incident: Incident, facts: Facts, language: str) -> str:
     """Where, so that it cannot be mistaken: nodes of different communes may have one name."""
     if facts.node:
-        commune = _bare(facts.commune)
+        commune = bare(facts.commune)
         return facts.node if commune in facts.node else f"{commune}, {facts.node}"
     if incident.scope in GROUPS:
         return f"{upper_first(GROUPS[incident.scope].in_language(language))} {incident.subject}"
@@ -389,12 +391,12 @@ def _place(incident: Incident, facts: Facts, language: str) -> str:
 def _commune(name: str, language: str) -> str:
     """A commune's name with what it is, for the middle of a line."""
     kind = next((kind for kind in COMMUNES if name.casefold().startswith(f"{kind} ")), "xã")
-    bare = _bare(name)
-    return f"{bare} {COMMUNES[kind]}" if language == "en" else f"{kind} {bare}"
+    alone = bare(name)
+    return f"{alone} {COMMUNES[kind]}" if language == "en" else f"{kind} {alone}"
 
 
-def _bare(commune: str) -> str:
-    """`Xã Na Mèo` -> `Na Mèo`."""
+def bare(commune: str) -> str:
+    """Its name alone: `Xã Na Mèo` -> `Na Mèo`."""
     for kind in COMMUNES:
         if commune.casefold().startswith(f"{kind} "):
             return commune[len(kind) :].strip()
@@ -415,7 +417,8 @@ def _since(incident: Incident, facts: Facts, language: str, now: datetime) -> st
 def _where(facts: Facts, language: str) -> str | None:
     parts = [_commune(facts.commune, language)] if facts.commune else []
     if not (facts.commune or facts.node):
-        parts = [facts.site]
+        more = ["…"] if len(facts.hit) > CHILDREN_LIMIT else []
+        parts = [*(_commune(name, language) for name in facts.hit[:CHILDREN_LIMIT]), *more] or [facts.site]
     if facts.hamlet:
         parts.append(facts.hamlet if language == "en" else lower_first(facts.hamlet))
     if facts.pole:

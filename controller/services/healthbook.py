@@ -25,7 +25,7 @@ from controller.domain.escalation import (
 from controller.domain.incidents import REPEAT, Incident, IncidentEvent
 from controller.domain.reach import people_faults
 from controller.domain.site import Settings
-from controller.domain.wording import Due, Facts
+from controller.domain.wording import Due, Facts, bare
 from controller.domain.workorders import ENDED, OPENED, OrderState, Step, WorkOrder
 from controller.ports import Tx
 from controller.services.healthmemory import climb_row
@@ -244,7 +244,7 @@ def _facts(tx: Tx, ledger: TxLedger, incident: Incident, settings: Settings) -> 
     node = settings.nodes.get(incident.subject) if incident.scope == NODE else None
     commune = settings.zones.get(incident.commune)
     affected = (incident.subject,) if node else incident.nodes
-    names = (settings.nodes[id].name for id in incident.nodes if id in settings.nodes)
+    children, hit = _covered(incident, settings)
     return Facts(
         site=settings.site.name,
         zone=settings.site.zone,
@@ -260,11 +260,23 @@ def _facts(tx: Tx, ledger: TxLedger, incident: Incident, settings: Settings) -> 
         keeper_phone=node.keeper_phone if node else "",
         rule=rule_of(incident.cause, settings.faults),
         next_due=ledger.next_due(affected),
-        children=tuple(names),
+        children=children,
+        hit=hit,
         told=told_of(tx.outbox(incident.id)),
         metrics=settings.metrics,
         assignee=_given_to(tx, incident),
     )
+
+
+def _covered(incident: Incident, settings: Settings) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the nodes that an incident covers, and of their communes where it is no single one's: every commune has
+    its "UBND xã"."""
+    nodes = [settings.nodes[id] for id in incident.nodes if id in settings.nodes]
+    if incident.commune:
+        return tuple(node.name for node in nodes), ()
+    zones = {node.commune: settings.zones[node.commune].name for node in nodes if node.commune in settings.zones}
+    names = (f"{node.name} ({bare(zones.get(node.commune, node.commune))})" for node in nodes)
+    return tuple(names), tuple(zones.values()) if incident.scope in (FEEDER, UPLINK) else ()
 
 
 def _sharing(incident: Incident, settings: Settings) -> frozenset[str]:

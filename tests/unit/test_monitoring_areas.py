@@ -163,7 +163,9 @@ async def test_only_the_people_of_the_communes_on_a_feeder_hear_of_it_also_of_th
         for commune in ("c1", "c2"):
             await cut_power(ward, commune)
         await ward.pass_time(120)
-        assert [row.recipient for row in await ward.messages()] == ["c1", "c2", "c3"]
+        messages = await ward.messages()
+        assert [row.recipient for row in messages] == ["c1", "c2", "c3"]
+        assert "\nNơi: xã C1, xã C2\nGồm 10 cụm loa: c1-1 (C1), c1-2 (C1)" in messages[0].body
         (order,) = await ward.store.transact(lambda tx: tx.work_orders(live=True))
         assert order.assignee == "c1"
 
