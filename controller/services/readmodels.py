@@ -81,6 +81,14 @@ def title(rule: FaultRule | None, cause: str) -> Text:
     return rule.title if rule else labels.named(wording.CAUSES, cause)
 
 
+def incident_title(row: Incident, rule: FaultRule | None) -> Text:
+    """What an incident is called; whoever or whatever its cause names after a `:` (a person, a role) too."""
+    code, _, whom = row.cause.partition(":")
+    called = title(rule, code)
+    who = row.evidence.get(wording.WHO, whom)
+    return Text(f"{called.vi} ({who})", f"{called.en} ({who})") if whom else called
+
+
 # --- nodes --------------------------------------------------------------------------------------------------
 
 
@@ -176,7 +184,7 @@ def incident(row: Incident, settings: Settings, rule: FaultRule | None) -> Plain
         "place": place(node, settings) if node else None,
         "commune": row.commune,
         "cause": row.cause,
-        "title": text(title(rule, row.cause)),
+        "title": text(incident_title(row, rule)),
         "component": row.component,
         "component_name": text(labels.named(labels.COMPONENT, row.component)),
         "severity": row.severity.value,

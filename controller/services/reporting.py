@@ -21,7 +21,7 @@ from controller.domain.delivery import Delivery, DeliveryState, OccurrenceRow
 from controller.domain.duty import on_call, until
 from controller.domain.emergencies import EmergencyRow
 from controller.domain.escalation import OutboxRow
-from controller.domain.faults import FaultState, Text, Value
+from controller.domain.faults import FaultRule, FaultState, Text, Value
 from controller.domain.finding import Wanted
 from controller.domain.hush import Hush, hushed_by
 from controller.domain.incidents import OPEN_STATES, Incident, IncidentEvent
@@ -448,6 +448,10 @@ class _Reader:
             "silences": [shape.hush(hush, self._now, zone) for hush in self._hushes()],
         }
 
+    def _rule(self, incident: Incident) -> FaultRule | None:
+        """What follows a `:` in a cause only tells several of one kind apart."""
+        return self._rules.get(incident.cause.partition(":")[0])
+
     def _incident(
         self,
         row: Incident,
@@ -457,7 +461,7 @@ class _Reader:
         events: Iterable[IncidentEvent],
     ) -> Plain:
         return {
-            **shape.incident(row, self._settings, self._rules.get(row.cause)),
+            **shape.incident(row, self._settings, self._rule(row)),
             "acknowledged_by_name": self._people.get(row.acknowledged_by, row.acknowledged_by),
             "children": [child.id for child in children],
             "messages": shape.messages(sent),
@@ -479,7 +483,7 @@ class _Reader:
 
     def _order(self, row: WorkOrder) -> Plain:
         incident = self._tx.incident(row.incident)
-        told = shape.incident(incident, self._settings, self._rules.get(incident.cause)) if incident else {}
+        told = shape.incident(incident, self._settings, self._rule(incident)) if incident else {}
         return {**told, "work_order": shape.work_order(row, self._people, self._now)}
 
     def order(self, id: int) -> Plain:
@@ -612,7 +616,7 @@ class _Reader:
         return {**line, "story": sorted(steps, key=lambda step: str(step["at"]))}
 
     def _beside(self, row: Incident) -> Plain:
-        title = shape.title(self._rules.get(row.cause), row.cause)
+        title = shape.incident_title(row, self._rule(row))
         said = Text(f"Sự cố {row.id}: {title.vi}", f"Incident {row.id}: {title.en}")
         return shape.step(row.opened_at, "incident", said, source="controller", detail={"incident": row.id})
 

@@ -121,6 +121,17 @@ async def test_an_incident_says_what_to_do_what_to_bring_and_what_was_measured(d
     assert measured["amp_vrms"] == {"vi": "0,0 V", "en": "0.0 V"}
 
 
+async def test_a_fault_of_the_people_is_listed_by_what_it_is_and_whose_it_is(district: District) -> None:
+    incident = await district.broken("na-meo-03")
+    listed = {"empty-rota:tinh": {}, "unreachable-person:lan": {"who": "Lường Thị Lan"}}
+    for cause, evidence in listed.items():
+        row = replace(incident, scope="centre", subject="centre", commune="", cause=cause, evidence=evidence)
+        await district.store.transact(lambda tx, row=row: tx.put_incident(row))
+        [found] = (await district.reporting.incidents())["incidents"]
+        assert found["title"]["en"] in ("Nobody is on call (tinh)", "A person cannot be reached (Lường Thị Lan)")
+        assert found["advice"]
+
+
 async def test_who_heard_of_it_within_a_digest_has_heard_of_it(district: District) -> None:
     incident = await district.broken("na-meo-03", sent=1)
 
