@@ -162,7 +162,8 @@ def _place(settings: Settings, place: str) -> tuple[str, str]:
         return place, settings.nodes[place].commune
     if place in settings.zones and settings.zones[place].is_commune:
         return "", place
-    raise Failure(t("'{place}' is no node and no commune", place=place), USAGE)
+    there = (*settings.nodes, *(id for id, zone in settings.zones.items() if zone.is_commune))
+    raise Failure(t("'{place}' is no node and no commune", place=place) + base.meant(place, there), USAGE)
 
 
 def _moment(text: str, zone: ZoneInfo) -> datetime:

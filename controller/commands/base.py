@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -124,6 +124,14 @@ def escaped(text: str) -> str:
 def complain(*lines: str) -> None:
     for line in lines:
         print(line, file=sys.stderr)
+
+
+def meant(word: str, names: Iterable[str]) -> str:
+    """The name that `word` was probably meant to be, as the end of a message; empty when none is near."""
+    import difflib
+
+    near = difflib.get_close_matches(word, list(names), n=1)
+    return t(" (did you mean '{near}'?)", near=near[0]) if near else ""
 
 
 def local(stamp: str | None, zone: ZoneInfo, pattern: str = "") -> str:

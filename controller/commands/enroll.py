@@ -62,10 +62,7 @@ def _wanted(settings: Settings, node: str | None) -> Sequence[str]:
     if node is None:
         return list(settings.nodes)
     if node not in settings.nodes:
-        import difflib
-
-        near = difflib.get_close_matches(node, settings.nodes, n=1)
-        hint = t(" (did you mean '{near}'?)", near=near[0]) if near else ""
+        hint = base.meant(node, settings.nodes)
         raise Failure(t("unknown node '{node}'", node=node) + hint)
     return [node]
 

@@ -202,12 +202,15 @@ def incidents(
 
 
 def _print_incidents(data: Any, zone: ZoneInfo) -> None:
+    from rich.padding import Padding
+
     if not data["incidents"]:
         base.console().print(t("No open incidents."))
         return
     out = base.console()
     for each in data["incidents"]:
-        out.print(*_incident_lines(each, zone), sep="\n", end="\n\n")
+        head, *more = _incident_lines(each, zone)
+        out.print(head, *(Padding(line, (0, 0, 0, 6), expand=False) for line in more), "", sep="\n")
 
 
 def _incident_lines(each: Any, zone: ZoneInfo) -> list[str]:
@@ -228,8 +231,8 @@ def _incident_lines(each: Any, zone: ZoneInfo) -> list[str]:
         facts.append(t("next step {time}", time=base.local(each["next_step_at"], zone)))
     if each["parent"]:
         facts.append(f"{t('explained by')} {each['parent']}")
-    lines = [f"[bold]{each['id']:>4}[/bold]  {severity}  {where}", f"      {' · '.join(map(_plain, facts))}"]
-    return lines + ([f"      [dim]{_plain(pick(each['advice']))}[/dim]"] if each["advice"] else [])
+    lines = [f"[bold]{each['id']:>4}[/bold]  {severity}  {where}", " · ".join(map(_plain, facts))]
+    return lines + ([f"[dim]{_plain(pick(each['advice']))}[/dim]"] if each["advice"] else [])
 
 
 def selftest(

@@ -72,7 +72,7 @@ async def test_nobody_listening_is_a_failure_and_not_a_crash(tmp_path: Path) -> 
     [
         (["test", "la"], 2, "unknown person 'la': one of lan"),
         (["test", PERSON, "--channel", "sms"], 1, "lan has no such channel"),
-        (["who", "na-meo-1"], 2, "'na-meo-1' is no node and no commune"),
+        (["who", "na-meo-1"], 2, "'na-meo-1' is no node and no commune (did you mean 'na-meo-01'?)"),
         (["who", NODE, "--at", "tomorrow"], 2, "'tomorrow' is no date and time like 2026-12-05 22:00"),
         (["who", NODE, "--severity", "bad"], 2, "unknown severity 'bad'"),
         (["silence", NODE, "--for", "2h"], 2, "say where or --code"),

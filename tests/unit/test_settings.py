@@ -383,6 +383,13 @@ def test_a_commune_without_a_node_is_a_warning(config: Path) -> None:
     assert load(config).warnings == ("nodes.yaml: commune 'tam-thanh' has no node",)
 
 
+def test_with_something_due_nobody_is_told_later_than_without(config: Path) -> None:
+    alerts_file = config / "alerts.yaml"
+    alerts_file.write_text(alerts_file.read_text() + "silence: {told_after: 1m}\n")
+    told = load(config).alerts
+    assert (told.link_told_s, told.link_told_urgent_s) == (60, 60)
+
+
 def test_a_slip_in_the_name_of_a_model_takes_no_rule_away_unseen(config: Path) -> None:
     rules, nodes = config / "faults.yaml", config / "nodes.yaml"
     model = "models:\n  - {model: loa-sim-1, soundless_selftest: yes}\n"

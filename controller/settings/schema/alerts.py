@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from controller.adapters.notify.apprise import check_url
 from controller.domain.escalation import AlertSettings, Channel, Person, Smtp
@@ -48,6 +48,12 @@ class WaitIn(Strict):
 class SilenceIn(Strict):
     told_after: Wait = timedelta(seconds=300)
     told_after_if_due: Wait = timedelta(seconds=90)
+
+    @model_validator(mode="after")
+    def _sooner_if_due(self) -> SilenceIn:
+        if "told_after_if_due" in self.model_fields_set and self.told_after_if_due > self.told_after:
+            raise ValueError("'told_after_if_due' is longer than 'told_after'")
+        return self
 
 
 class MailIn(Strict):
@@ -111,7 +117,7 @@ def read(sheet: Sheet, context: Context) -> AlertSettings | None:
         wait_critical_s=given.wait.critical.total_seconds(),
         wait_other_s=given.wait.other.total_seconds(),
         link_told_s=given.silence.told_after.total_seconds(),
-        link_told_urgent_s=given.silence.told_after_if_due.total_seconds(),
+        link_told_urgent_s=min(given.silence.told_after, given.silence.told_after_if_due).total_seconds(),
         page_url=given.page_url,
         failover_s=given.fail_over.total_seconds(),
         on_call=shifts,
