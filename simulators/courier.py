@@ -10,8 +10,11 @@ from simulators.journal import Journal
 from simulators.link import Link
 from simulators.timers import Timers
 
-RESEND_S = (5.0, 60.0)
-"""The first and the longest pause before what was not acknowledged is sent again."""
+RESEND_S = (20.0, 60.0)
+"""The first and the longest pause before what was not acknowledged is sent again. A controller that was away asks for
+it itself; one that is there and behind would be sent the same again and again, and be further behind."""
+RESTED_S = 5.0
+"""Not more often than that for acknowledgements that say nothing new."""
 
 
 class Courier:
@@ -23,7 +26,7 @@ class Courier:
         self._link = link
         self._timers = timers
         self._rng = rng
-        self._pause_s = RESEND_S[0]
+        self._pause_s = self._first_pause_s()
         self._rewound_at = 0.0
 
     def pump(self) -> None:
@@ -48,11 +51,14 @@ class Courier:
         except WireError:
             return
         if self._journal.acknowledge(ack.log, ack.upto):
-            self._pause_s = RESEND_S[0]
+            self._pause_s = self._first_pause_s()
             self._timers.cancel("resend")
             self.pump()
         elif self._controller_is_back(ack):
             self.rewind()
+
+    def _first_pause_s(self) -> float:
+        return RESEND_S[0] * self._rng.uniform(1.0, 1.5)
 
     def _resend(self) -> None:
         self._pause_s = min(RESEND_S[1], self._pause_s * self._rng.uniform(1.5, 2.5))
@@ -61,5 +67,5 @@ class Courier:
     def _controller_is_back(self, ack: JournalAck) -> bool:
         """A controller that says again what it has, or names another log, has come back: it wants the rest."""
         nothing_new = ack.log != self._journal.log or ack.upto <= self._journal.upto
-        rested = time.monotonic() - self._rewound_at > RESEND_S[0]
+        rested = time.monotonic() - self._rewound_at > RESTED_S
         return nothing_new and rested and self._journal.backlog > 0

@@ -14,7 +14,7 @@ const { node: me, root, ...enrolment } = JSON.parse(readFileSync(path, "utf8"));
 const keys = loadKeys(enrolment.keys), boot = randomBytes(4).toString("hex");
 let client = null, up = false, conn = 0, seq = 0, stopping = false, alarmed = Infinity;
 let settings = {}, held = { epoch: 0, rev: 0 }, playlists = [];
-let nextBeat = 0, retryAt = 0, pause = 1000 + Math.random() * 4000, resendAt = Infinity, resendMs = 5000, resentAt = 0;
+let nextBeat = 0, retryAt = 0, pause = 1000 + Math.random() * 4000, resendAt = Infinity, resendMs = 20_000, resentAt = 0;
 const own = (tail) => `${root}/up/${me}/${tail}`;
 const zones = () => [...new Set(["all", ...(settings.zones ?? [])])];
 const emergencyOf = (zone) => `${root}/zones/${zone}/emergency`;
@@ -131,7 +131,7 @@ function execute(what, args, id) {
   return "";
 }
 function onAck(ack) {
-  if (disk.acknowledge(ack)) resendMs = 5000;
+  if (disk.acknowledge(ack)) resendMs = 20_000;
   else if (disk.entries.length && performance.now() - resentAt > 5000) resend(); // it has come back
   if (!disk.entries.length) resendAt = Infinity;
 }
