@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from controller.domain.liveness import NEVER
 
 BEHIND_S = 5.0
-"""Nodes that are answered later than this begin to send again what they sent."""
+"""Nodes that are answered later than this may be waiting for it with more to tell."""
 RETOLD_S = 75.0
 """A node sends what was not acknowledged again every minute at least."""
 
