@@ -104,6 +104,8 @@ def _plain(running: Replay, happened: list[Happening], broken: list[str]) -> dic
 
 
 def _print(each: Happening, settings: Settings) -> None:
+    from rich.padding import Padding
+
     from controller.domain.wording import measured
 
     rule = next((rule for rule in settings.faults if rule.code == each.code), None)
@@ -114,7 +116,8 @@ def _print(each: Happening, settings: Settings) -> None:
     head = f"{at:%d/%m %H:%M:%S}  [{colour}]{t(each.what):8}[/{colour}]  {each.node}  {each.code} ({t(each.severity)})"
     base.console().print(f"{head}  {base.escaped(title)}")
     if shown:
-        base.console().print(f"                [dim]{base.escaped('; '.join(shown))}[/dim]")
+        line = Padding(f"[dim]{base.escaped('; '.join(shown))}[/dim]", (0, 0, 0, 16), expand=False)
+        base.console().print(line)
 
 
 def _print_summary(data: Any, zone: ZoneInfo) -> None:

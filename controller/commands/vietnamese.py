@@ -438,6 +438,8 @@ CATALOGUE: Mapping[str, str] = {
     "plays {title}": "đang phát {title}",
     "explained by": "do sự cố",
     "critical": "nguy cấp",
+    "major": "lớn",
+    "minor": "nhỏ",
     "online": "có liên lạc",
     "suspect": "nghi mất liên lạc",
     "offline": "mất liên lạc",
