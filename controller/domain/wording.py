@@ -57,6 +57,7 @@ class Facts:
     pole: str = ""
     lat: float | None = None
     lon: float | None = None
+    """Degrees, of the node or of the middle of the area."""
     keeper: str = ""
     keeper_phone: str = ""
     rule: FaultRule | None = None
@@ -300,7 +301,9 @@ def digest(told: Sequence[tuple[int, str, str]], language: str, page_url: str, *
     """Many messages in one: number (0 for what is of no incident, as the daily life sign) and subject of each, oldest
     first, and the link to answer it (may be empty). `calm`: they waited for the morning."""
     count = len(told)
-    title = _say(language, f"[Tổng hợp] {count} tin báo sự cố", f"[Digest] {count} incident messages")
+    critical = _critical(told)
+    urgent = _say(language, f", có {critical} nguy cấp", f", {critical} critical") if critical else ""
+    title = _say(language, f"[Tổng hợp] {count} tin báo sự cố{urgent}", f"[Digest] {count} incident messages{urgent}")
     why = _say(
         language,
         "Nhiều tin trong thời gian ngắn nên được gộp lại:",
@@ -318,6 +321,13 @@ def digest(told: Sequence[tuple[int, str, str]], language: str, page_url: str, *
         f"{more} {page_url}".rstrip(),
     ]
     return Message(title, "\n".join(lines))
+
+
+def _critical(told: Sequence[tuple[int, str, str]]) -> int:
+    """How many of these begin a critical incident, in whichever language they were written."""
+    word = SEVERITIES[Severity.CRITICAL]
+    tags = tuple(f"[{upper_first(tag)}]" for tag in (word.vi, word.en))
+    return sum(text.startswith(tags) for _, text, _ in told)
 
 
 def _entry(number: int, text: str, link: str, language: str) -> list[str]:
@@ -430,6 +440,8 @@ def _map(facts: Facts, language: str) -> str | None:
     if facts.lat is None or facts.lon is None:
         return None
     link = f"https://www.openstreetmap.org/?mlat={facts.lat:.5f}&mlon={facts.lon:.5f}"
+    if not facts.node:
+        return _say(language, f"Bản đồ (giữa khu vực): {link}", f"Map (middle of the area): {link}")
     return _say(language, f"Bản đồ: {link}", f"Map: {link}")
 
 

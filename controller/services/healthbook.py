@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from statistics import fmean
 
+from broadcasts.model import Node
 from controller.domain import canary, maintenance, workorders
 from controller.domain.casebook import Case, Change, Key, Now, Outcome, Scene, reconcile
 from controller.domain.centre import rule_of
@@ -245,6 +247,7 @@ def _facts(tx: Tx, ledger: TxLedger, incident: Incident, settings: Settings) -> 
     commune = settings.zones.get(incident.commune)
     affected = (incident.subject,) if node else incident.nodes
     children, hit = _covered(incident, settings)
+    lat, lon = _position(node, incident, settings)
     return Facts(
         site=settings.site.name,
         zone=settings.site.zone,
@@ -254,8 +257,8 @@ def _facts(tx: Tx, ledger: TxLedger, incident: Incident, settings: Settings) -> 
         communes=_sharing(incident, settings),
         hamlet=_hamlet(settings, node.hamlet) if node else "",
         pole=node.pole if node else "",
-        lat=node.lat if node else None,
-        lon=node.lon if node else None,
+        lat=lat,
+        lon=lon,
         keeper=node.keeper if node else "",
         keeper_phone=node.keeper_phone if node else "",
         rule=rule_of(incident.cause, settings.faults),
@@ -266,6 +269,15 @@ def _facts(tx: Tx, ledger: TxLedger, incident: Incident, settings: Settings) -> 
         metrics=settings.metrics,
         assignee=_given_to(tx, incident),
     )
+
+
+def _position(node: Node | None, incident: Incident, settings: Settings) -> tuple[float | None, float | None]:
+    """Degrees of latitude and longitude: of the node, or of the middle of those that an incident of an area covers."""
+    if node is not None or incident.scope == CENTRE:
+        return (node.lat, node.lon) if node is not None else (None, None)
+    found = [settings.nodes[id] for id in incident.nodes if id in settings.nodes]
+    placed = [(one.lat, one.lon) for one in found if one.lat is not None and one.lon is not None]
+    return (fmean(lat for lat, _ in placed), fmean(lon for _, lon in placed)) if placed else (None, None)
 
 
 def _covered(incident: Incident, settings: Settings) -> tuple[tuple[str, ...], tuple[str, ...]]:

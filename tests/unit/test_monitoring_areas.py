@@ -63,6 +63,20 @@ async def test_a_network_loss_of_a_commune_is_one_message() -> None:
         assert await ward.told() == [("c2", "network", "opened"), ("c2", "network", "recovered")]
 
 
+async def test_the_middle_of_what_failed_is_on_the_map() -> None:
+    site = district()
+    placed = {
+        id: replace(node, lat=20 + n / 10, lon=104.5) if node.commune == "c1" else node
+        for n, (id, node) in enumerate(site.nodes.items())
+    }
+    async with Ward(replace(site, nodes=placed)) as ward:
+        await ward.all_born()
+        await cut_power(ward, "c1")
+        await ward.pass_time(60)
+        (told,) = await ward.messages()
+        assert "mlat=20.20000&mlon=104.50000" in told.body
+
+
 async def test_nodes_that_died_on_battery_are_a_power_cut() -> None:
     async with Ward() as ward:
         await ward.all_born()

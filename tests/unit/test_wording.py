@@ -267,10 +267,16 @@ def test_what_is_of_no_incident_has_no_number_in_a_digest() -> None:
     assert "\n- [Hoạt động] Mường Sơn: hệ thống đang hoạt động\n" in told.body
 
 
+def test_an_area_has_the_middle_of_what_failed_on_the_map() -> None:
+    facts = replace(FULL, node="", lat=20.3, lon=104.9)
+    told = opened(facts, scope="commune", subject="na-meo", cause="power")
+    assert "\nBản đồ (giữa khu vực): https://www.openstreetmap.org/?mlat=20.30000&mlon=104.90000\n" in told.body
+
+
 def test_a_digest_names_every_incident() -> None:
     link = "http://loa.example/o/abc"
     entries = [(4, "[Nguy cấp] A: hỏng", link), (5, "[Đã phục hồi] B: hỏng", "")]
     told = wording.digest(entries, "vi", "http://loa.example")
-    assert told.subject == "[Tổng hợp] 2 tin báo sự cố"
+    assert told.subject == "[Tổng hợp] 2 tin báo sự cố, có 1 nguy cấp"
     assert f"- số 4: [Nguy cấp] A: hỏng\n  {link}\n- số 5: [Đã phục hồi] B: hỏng" in told.body
     assert "http://loa.example" in told.body
