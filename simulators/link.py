@@ -242,7 +242,7 @@ class Link:
         """Stop serving a client; its socket, if it has an open one."""
         sock: Any = client.socket()
         client.on_connect = client.on_disconnect = client.on_message = None
-        client.on_socket_close = client.on_socket_unregister_write = None
+        client.on_socket_close = client.on_socket_register_write = client.on_socket_unregister_write = None
         if sock is None or sock.fileno() < 0:
             return None
         self._loop.remove_reader(sock)
@@ -320,10 +320,18 @@ class Link:
             self._loop.remove_writer(sock)
 
     def _on_register_write(self, client: Client, _: Any, sock: Any) -> None:
-        self._in_loop(self._watch_write, client, sock)
+        self._in_loop(self._write_soon, client, sock)
 
-    def _watch_write(self, client: Client, sock: Any) -> None:
-        if sock.fileno() >= 0:
+    def _write_soon(self, client: Client, sock: Any) -> None:
+        """In the loop's next turn, after all that is to be read in this one: what ten thousand nodes have to answer
+        holds up what they hear. Watching each socket until it can be written costs more than writing."""
+        self._loop.call_soon(self._write, client, sock)
+
+    def _write(self, client: Client, sock: Any) -> None:
+        if client.on_socket_register_write is None or sock.fileno() < 0:
+            return
+        client.loop_write()
+        if client.want_write() and sock.fileno() >= 0:
             self._loop.add_writer(sock, client.loop_write)
 
     def _on_unregister_write(self, client: Client, _: Any, sock: Any) -> None:

@@ -254,16 +254,14 @@ class Job:
     played_ms: float = 0
     began: bool = False
     length_ms: int = field(init=False)
+    lead: timedelta = field(init=False)
+    """How long before its start it is armed."""
     needs: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
         self.length_ms = sum(track.duration_ms for track in self.tracks)
+        self.lead = LEAD + timedelta(milliseconds=self.length_ms / 100)
         self.needs = frozenset(asset.sha256 for track in self.tracks for asset in assets_of(track))
-
-    @property
-    def lead(self) -> timedelta:
-        """How long before its start it is armed."""
-        return LEAD + timedelta(milliseconds=self.length_ms / 100)
 
     def move(self, stage: Stage) -> None:
         """The only way to change `stage`; ValueError for a move that is not in MOVES."""
@@ -520,7 +518,7 @@ class Speaker:
 
     def _too_late(self, job: Job, now: Moment) -> bool:
         waiting = job.stage in (Stage.WAITING, Stage.ARMING, Stage.ARMED)
-        return waiting and now.wall > self._last_chance(job)
+        return waiting and now.wall > job.start and now.wall > self._last_chance(job)
 
     def _last_chance(self, job: Job) -> datetime:
         if not self._joins(job):
@@ -677,6 +675,8 @@ class Speaker:
             return min(end, _mono(job.latest, now)) if job.rank.emergency else end
         if job.stage is Stage.HELD and not job.rank.emergency:
             return float("inf")
+        if job.start - job.lead > now.wall:
+            return _mono(job.start - job.lead, now)
         wakes = [_mono(at, now) for at in (job.start - job.lead, job.start) if at > now.wall]
         return min([*wakes, max(now.mono, _mono(self._last_chance(job), now)) + 0.001])
 
