@@ -598,6 +598,12 @@ class Tx(Protocol):
     def outbox_channels(self) -> list[str]:
         """Channels that have unfinished rows."""
 
+    def outbox_ahead(self, now: datetime) -> list[OutboxRow]:
+        """Unfinished rows that wait for a time after `now`, or were made after it."""
+
+    def reschedule(self, row: OutboxRow) -> None:
+        """Write when an unfinished row is due and until when it is claimed."""
+
 
 class Store(Protocol):
     """The database. One contract suite runs over every implementation."""

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from controller.domain import wording
@@ -254,6 +254,23 @@ def after_failure(
     wait = max(_step(row.attempts - 1, policy), asked, unsure_s)
     pause = max(_step(failures, policy), asked)
     return Outcome(OutboxState.RETRY, error, now + timedelta(seconds=wait), pause)
+
+
+def caught_up(row: OutboxRow, policy: Policy, now: datetime) -> OutboxRow | None:
+    """An unfinished row that waits longer than it can, as it may wait now; None if it is well.
+
+    An earlier process whose clock was ahead wrote its times: the clock has been set back since, and nobody would be
+    told until it comes there again.
+    """
+    if row.state is OutboxState.CLAIMED and row.claimed_until is not None:
+        latest = now + timedelta(seconds=policy.lease_s)
+        return replace(row, claimed_until=latest) if row.claimed_until > latest else None
+    if row.state is OutboxState.RETRY:
+        longest = max(*policy.backoff_s, policy.longest_pause_s, policy.unsure_pause_s)
+        latest = now + timedelta(seconds=longest)
+        return replace(row, due_at=latest) if row.due_at > latest else None
+    wait = row.due_at - row.created_at
+    return replace(row, due_at=now + wait) if row.created_at > now and wait >= timedelta(0) else None
 
 
 def _step(count: int, policy: Policy) -> float:

@@ -25,6 +25,7 @@ from controller.domain.outbox import (
     Room,
     Sending,
     after_failure,
+    caught_up,
     digest_of,
     key_of,
     next_channel,
@@ -91,6 +92,7 @@ class Alerting:
     async def run(self) -> None:
         """Deliver until cancelled. A send under way then counts as one that the next start repeats."""
         self._lanes.clear()
+        await self._transact(self._catch_up)
         async with asyncio.TaskGroup() as workers:
             while True:
                 self._woken.clear()
@@ -101,6 +103,12 @@ class Alerting:
                         lane = self._lanes[channel] = _Lane(channel)
                         workers.create_task(self._serve(lane), name=f"alerts {channel}")
                 await self._woken.wait()
+
+    def _catch_up(self, tx: Tx) -> None:
+        now = self._time.now()
+        for row in tx.outbox_ahead(now):
+            if moved := caught_up(row, self._policy, now):
+                tx.reschedule(moved)
 
     def wake(self) -> None:
         """New rows were committed. From the event loop's thread."""

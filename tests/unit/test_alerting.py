@@ -366,6 +366,22 @@ async def test_a_message_of_a_killed_controller_goes_again_under_its_key_when_it
     assert states == [("opened", OutboxState.SENT)]
 
 
+async def test_what_a_controller_left_whose_clock_was_an_hour_ahead_does_not_wait_an_hour(
+    store: Store, clock: FakeClock, post: Receiver
+) -> None:
+    clock.step_wall(3600)
+    post.hang = asyncio.Event()
+    async with desk_of(store, clock, post) as desk:
+        await desk.announce("opened")
+        await desk.announce("opened", incident(id=8))
+    clock.step_wall(-3600)
+    post.hang = None
+    async with desk_of(store, clock, post) as again:
+        await again.later(100)
+        states = await again.states()
+    assert {state for _, state in states} == {OutboxState.SENT}
+
+
 async def test_a_restart_sends_nothing_again(store: Store, clock: FakeClock, post: Receiver) -> None:
     async with desk_of(store, clock, post) as desk:
         await desk.announce("opened")

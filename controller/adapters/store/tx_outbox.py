@@ -57,6 +57,16 @@ class OutboxTx(TxBase):
         times = (self.conn.execute(query).scalar_one() for query in (waiting, leased))
         return min((time for time in times if time is not None), default=None)
 
+    def outbox_ahead(self, now: datetime) -> list[OutboxRow]:
+        rows = schema.outbox.c
+        later = or_(rows.due_at > now, rows.claimed_until > now, rows.created_at > now)
+        return OUTBOX.all(self.conn, OUTBOX.select().where(rows.state.in_(UNFINISHED), later).order_by(rows.id))
+
+    def reschedule(self, row: OutboxRow) -> None:
+        rows = schema.outbox.c
+        times = {"due_at": row.due_at, "claimed_until": row.claimed_until}
+        self.conn.execute(update(schema.outbox).where(rows.id == row.id, rows.state.in_(UNFINISHED)).values(times))
+
     def claim(self, id: int, until: datetime, now: datetime) -> bool:
         rows = schema.outbox.c
         claimed = (
