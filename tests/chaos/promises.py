@@ -130,7 +130,9 @@ def _nothing_stale(evidence: Evidence, verdict: Verdict) -> None:
             if entry.kind == "playlists" and entry.result == "accepted":
                 version = (entry.epoch or 0, entry.rev or 0)
             elif entry.kind == "started" and entry.playlist:
-                held = None if version is None else _may_sound(documents, node, version)
+                # a document that came and went while the recorder was away from the broker says nothing here
+                seen = version is not None and (node, *version) in documents
+                held = _may_sound(documents, node, version) if version is not None and seen else None
                 verdict.add("stale", _stale(node, entry, held, evidence.promises.get(entry.playlist)))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import signal
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -24,6 +25,7 @@ from controller.adapters.credentials import hash_password
 from controller.adapters.mqtt import MqttBus, Will
 from controller.domain.site import Mqtt
 from controller.ports import NOBODY_SUBSCRIBED, BusDown, BusEvent, BusUp, Received
+from tests.fakes import settle
 
 ACCOUNTS = {name: hash_password("secret") for name in (CONTROLLER, "na-meo-01")}
 
@@ -118,8 +120,12 @@ async def test_what_is_urgent_goes_before_a_thousand_that_wait(broker: Broker) -
         await theirs.up()
         left: list[float] = []
         waiting = [ours.bus.publish(f"loa/v1/dn/na-meo-01/{n}", b"playlists") for n in range(1000)]
+        assert broker.pid is not None
+        os.kill(broker.pid, signal.SIGSTOP)  # nothing is acknowledged before all of them wait
         tasks = [asyncio.create_task(one) for one in waiting]
         tasks.append(asyncio.create_task(ours.bus.publish("loa/v1/dn/na-meo-01/warning", b"flood", handed=left.append)))
+        await settle()
+        os.kill(broker.pid, signal.SIGCONT)
         assert await asyncio.gather(*tasks) == [""] * 1001
         await theirs.until(lambda event: isinstance(event, Received) and event.topic.endswith("/999"))
         topics = [event.topic.rpartition("/")[2] for event in theirs.events if isinstance(event, Received)]
