@@ -13,6 +13,7 @@ import os
 import re
 import tempfile
 import time
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from benchmarks.bare import fan_out
 from benchmarks.emergency import Large, quantiles
 from benchmarks.report import Report
 from controller.adapters.broker import CONTROLLER
+from controller.adapters.store.sql import SqlStore
 from simulators.fleet import read_enrolments
 from tests.e2e.network import PASSWORD, Json
 
@@ -167,10 +169,21 @@ async def _return(network: Fleet, report: Report) -> None:
     report.add("return_connections_peak", after["peak_per_s"], "1/s")
     await asyncio.sleep(WATCH_S)
     report.add("return_false_incidents", len((await network.get("incidents"))["incidents"]) - incidents, "")
+    for cause, count in (await _causes(network)).items():
+        print(f"incidents of the whole run: {cause}: {count}", flush=True)
     told = network.alerts[alerts:]
     report.add("return_messages", len(told), "")
     for _, alert in told:
         print("told:", alert.subject, flush=True)
+
+
+async def _causes(network: Fleet) -> Counter[str]:
+    """All incidents of this run, those that are over or filed under another one too, by scope and cause."""
+    store = SqlStore(f"sqlite:///{network.data / 'loa.db'}", read_only=True)
+    await store.open()
+    found = await store.read(lambda tx: tx.incidents(datetime.now(UTC) - timedelta(days=1)))
+    await store.close()
+    return Counter(f"{one.cause} of a {one.scope}" for one in found)
 
 
 async def _emergency(network: Fleet, report: Report) -> None:
