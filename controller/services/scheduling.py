@@ -170,7 +170,7 @@ class Scheduling:
         """Take the configuration folder as it is now. ConfigRefused: nothing changed, `problems` say why."""
         try:
             settings = await asyncio.to_thread(self._load)
-            if settings.digest == self.settings.digest == self._in_effect:
+            if settings.digest == self.settings.digest and await self._in_effect_now():
                 return self._unchanged()
             (ready, refused), held = await self._prepare(settings)
             forbidden = await asyncio.to_thread(acceptance.refused, ready, settings, self._clock.now())
@@ -190,6 +190,12 @@ class Scheduling:
         log.info("configuration in effect", by=by, **changelog.named(plan.difference))
         self._changes.notify("config", "air", "nodes", "incidents")
         return plan.difference
+
+    async def _in_effect_now(self) -> bool:
+        """Whether the settings are planned, once a plan under way is made: the first notice of a watched folder comes
+        in the middle of the first one, and would have all of it made twice."""
+        async with self._one_at_a_time:
+            return self.settings.digest == self._in_effect
 
     async def _tell_overridden(self, before: Mapping[str, Broadcast], by: str) -> None:
         if passed := acceptance.overridden(self.settings.broadcasts, before):

@@ -13,6 +13,7 @@ import pytest
 from broadcasts.guards import Guards
 from broadcasts.model import File, IfLate, LateAction, Say
 from controller.ports import AudioRefused, ConfigRefused, StoreError
+from controller.services.changelog import REFUSED
 from controller.wire.messages import MAX_DOCUMENT, Command, JournalEntry, PlaylistsDoc
 from controller.wire.signing import verify
 from tests.fakes import START
@@ -192,6 +193,18 @@ async def test_at_the_start_a_refused_broadcast_does_not_take_the_others_with_it
     assert TODAY in again.holds("na-meo-01")
     await again.scheduling.reload()
     assert again.scheduling.problems == ("b:3: broadcast 'hong': silent",), "looked at again it is as it was"
+    await house.store.close()
+
+
+async def test_a_look_at_the_folder_while_the_first_plan_is_made_makes_no_second_one_and_refuses_nothing() -> None:
+    house = await House.opened()
+    house.configured = replace(house.configured, broadcasts={"hong": replace(NEWS, id="hong", play=(File("/x.mp3"),))})
+    again = await house.restarted()
+    again.library.refused.add(File("/x.mp3"))
+    await again.dispatch.start()
+    await asyncio.gather(again.scheduling.start(), again.scheduling.reload())
+    assert again.scheduling.problems == ("b:3: broadcast 'hong': silent",)
+    assert await audit(again, REFUSED) == []
     await house.store.close()
 
 
