@@ -677,7 +677,7 @@ class Speaker:
             return float("inf")
         if job.start - job.lead > now.wall:
             return _mono(job.start - job.lead, now)
-        wakes = [_mono(at, now) for at in (job.start - job.lead, job.start) if at > now.wall]
+        wakes = [_mono(job.start, now)] if job.start > now.wall else []
         return min([*wakes, max(now.mono, _mono(self._last_chance(job), now)) + 0.001])
 
     def _note(
