@@ -39,6 +39,8 @@ told of one that was thought lost."""
 ROUNDS = 5
 ORDERS = 100
 AWAY_S = 5.0
+NO_FALSE_ALARM = ("centre-clock", "canary")
+"""What is true of the machine it runs on, and the incident by which the controller tests itself."""
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -158,7 +160,7 @@ async def _announcement(network: Fleet, report: Report) -> None:
 async def _return(network: Fleet, report: Report) -> None:
     """The broker dies and comes back: who storms it, and who is alarmed."""
     before = await network.summary()
-    incidents, alerts = len((await network.get("incidents"))["incidents"]), len(network.alerts)
+    incidents, alerts = await _causes(network), len(network.alerts)
     network.kill_broker()
     await asyncio.sleep(AWAY_S)
     await network.start_broker()
@@ -168,8 +170,10 @@ async def _return(network: Fleet, report: Report) -> None:
     report.add("return_connections", after["connections"] - before["connections"], "")
     report.add("return_connections_peak", after["peak_per_s"], "1/s")
     await asyncio.sleep(WATCH_S)
-    report.add("return_false_incidents", len((await network.get("incidents"))["incidents"]) - incidents, "")
-    for cause, count in (await _causes(network)).items():
+    found = await _causes(network)
+    report.add("return_false_incidents", (found - incidents).total(), "")
+    report.add("false_incidents_of_the_whole_run", found.total(), "")
+    for cause, count in found.items():
         print(f"incidents of the whole run: {cause}: {count}", flush=True)
     told = network.alerts[alerts:]
     report.add("return_messages", len(told), "")
@@ -183,7 +187,7 @@ async def _causes(network: Fleet) -> Counter[str]:
     await store.open()
     found = await store.read(lambda tx: tx.incidents(datetime.now(UTC) - timedelta(days=1)))
     await store.close()
-    return Counter(f"{one.cause} of a {one.scope}" for one in found)
+    return Counter(f"{one.cause} of a {one.scope}" for one in found if one.cause not in NO_FALSE_ALARM)
 
 
 async def _emergency(network: Fleet, report: Report) -> None:

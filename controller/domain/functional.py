@@ -31,7 +31,7 @@ SHARE = 0.95
 SILENT_DB = -50.0
 """Behind the amplifier, below full scale: what is softer is no speech."""
 
-EXCUSED = frozenset({TAKEN_BACK, "preempted", "duplicate", "stopped"})
+EXCUSED = frozenset({TAKEN_BACK, "preempted", "interrupted", "duplicate", "stopped"})
 """Reasons for which something does not play, or stops, because somebody or the plan wanted it so."""
 
 
@@ -56,17 +56,22 @@ class Verdict:
 
 
 def judge(
-    row: OccurrenceRow, one: Delivery, contact: datetime | None, upto: datetime, *, gave_way: bool
+    row: OccurrenceRow, one: Delivery, contact: datetime | None, upto: datetime, *, gave_way: datetime | None
 ) -> Verdict | None:
     """What can be said of one airing on one node; None: nothing (yet, or ever).
 
     `contact`: since when the node has been in contact without a break, None if it is not. `upto`: everything that nodes
-    had to tell by then is known (domain/hearing.py). `gave_way`: something of higher rank had the horns meanwhile, so
-    that late and short are as planned.
+    had to tell by then is known (domain/hearing.py). `gave_way`: until when something of the same or a
+    higher rank had the horns (domain/precedence.py), so that late and short are as planned; None: nothing had.
     """
     if row.cancelled_at is not None or one.state is DeliveryState.CANCELLED:
         return None
-    found = _told(row, one, gave_way=gave_way) if one.state in FINAL else _untold(row, one, contact, upto)
+    if one.state in FINAL:
+        found = _told(row, one, gave_way=gave_way is not None)
+    else:
+        held = max(timedelta(0), gave_way - row.start) if gave_way else timedelta(0)
+        late = timedelta(milliseconds=max(0, one.late_ms or 0))
+        found = _untold(one, row.start + held, row.end + max(held, late), contact, upto)
     if found is None:
         return None
     flaw, evidence = found
@@ -91,34 +96,38 @@ def _told(row: OccurrenceRow, one: Delivery, *, gave_way: bool) -> Found | None:
         return None, {}
     if one.late_ms is not None and one.late_ms > LATE_MS:
         return Flaw.LATE, {"late_s": round(one.late_ms / 1000)}
-    part = _share(row, one)
-    if part is not None and part < SHARE:
+    part = _share(row, one.played_ms)
+    # what joined late, though in time, leaves out its beginning: of a chime of a second that may be the half
+    joined = _share(row, max(0, one.late_ms or 0)) or 0
+    if part is not None and part + joined < SHARE:
         return Flaw.CUT_SHORT, {"played_pct": round(part * 100)}
     return None, {}
 
 
 def _broken_off(row: OccurrenceRow, one: Delivery) -> Found:
     """Of what failed. A node that lost its power meanwhile knows only that it had begun."""
-    if part := _share(row, one):
+    if part := _share(row, one.played_ms):
         return Flaw.CUT_SHORT, {"played_pct": round(part * 100)}
     begun = one.started_at is not None and one.played_ms is None
     return (Flaw.CUT_SHORT, BROKEN_OFF) if begun else (Flaw.MISSED, {"missed": True})
 
 
-def _untold(row: OccurrenceRow, one: Delivery, contact: datetime | None, upto: datetime) -> Found | None:
-    """No last word. Who was in contact all along would have started by now; who came back would have told."""
-    if contact is None or (one.started_at is not None and upto < row.end + SETTLED_AFTER):
+def _untold(one: Delivery, start: datetime, end: datetime, contact: datetime | None, upto: datetime) -> Found | None:
+    """No last word of what was due from `start` to `end`. Who was in contact all along would have started by now; who
+    came back would have told."""
+    if contact is None or (one.started_at is not None and upto < end + SETTLED_AFTER):
         return None
-    there = contact <= row.start and upto >= row.start + DUE_AFTER
-    back = upto >= contact + TOLD_AFTER and upto >= row.end + SETTLED_AFTER
+    there = contact <= start and upto >= start + DUE_AFTER
+    back = upto >= contact + TOLD_AFTER and upto >= end + SETTLED_AFTER
     if one.started_at is not None:
         return (Flaw.CUT_SHORT, BROKEN_OFF) if back else None
     return (Flaw.MISSED, {"missed": True}) if there or back else None
 
 
-def _share(row: OccurrenceRow, one: Delivery) -> float | None:
+def _share(row: OccurrenceRow, ms: int | None) -> float | None:
+    """What part of its length `ms` are."""
     length = (row.end - row.start).total_seconds()
-    return None if one.played_ms is None or length <= 0 else one.played_ms / 1000 / length
+    return None if ms is None or length <= 0 else ms / 1000 / length
 
 
 def judge_emergency(

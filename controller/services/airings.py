@@ -14,6 +14,7 @@ from controller.domain.delivery import Delivery, DeliveryState, OccurrenceRow
 from controller.domain.emergencies import Answer, EmergencyRow
 from controller.domain.functional import DUE_AFTER, SETTLED_AFTER, Verdict, judge, judge_emergency, newest
 from controller.domain.hearing import RETOLD_S
+from controller.domain.precedence import REACH, gave_way, sounds_until
 from controller.ports import Clock, Store, StoreError, Tx
 
 log = structlog.get_logger(__name__)
@@ -22,6 +23,12 @@ LOOK_EVERY_S = 30.0
 ARM_AHEAD = timedelta(hours=26)
 EARLY, RINGS_OUT = timedelta(seconds=10), timedelta(seconds=60)
 """Around an airing: clocks differ, and players finish."""
+JUST_BEFORE = timedelta(minutes=15)
+"""What was due so long before may still have the horns."""
+ASKED_AFTER = timedelta(hours=1)
+"""For how long nodes are asked what they did with an emergency."""
+LONGEST = timedelta(days=1)
+"""Nothing longer is accepted as an emergency's time."""
 REMEMBERED = timedelta(days=7)
 """For how long a node may be away and still be asked what it played."""
 
@@ -114,15 +121,19 @@ class Airings:
 
         def read(tx: Tx) -> _Read:
             found = [row for id in due if (row := tx.occurrence(id)) is not None]
-            urgent = tx.emergencies(now - timedelta(hours=1), now)
-            beside = tx.occurrences(min((r.start for r in found), default=now), now) if found else []
+            first = min((row.start for row in found), default=now)
+            urgent = [one for one in tx.emergencies(first - REACH - LONGEST, now) if sounds_until(one) > first - REACH]
+            since = min([first - JUST_BEFORE, *(one.ordered_at for one in urgent)])
+            beside = tx.occurrences(since, now) if found else []
             ids = sorted({row.id for row in (*found, *beside)})
-            answers = [one for row in urgent for one in tx.answers([row.id], unheard.get((row.id, row.rev), row.nodes))]
+            asked = [row for row in urgent if row.ordered_at >= now - ASKED_AFTER]
+            answers = [one for row in asked for one in tx.answers([row.id], unheard.get((row.id, row.rev), row.nodes))]
             return found, beside, tx.deliveries_of(ids) if ids else [], urgent, answers
 
         rows, beside, deliveries, urgent, answers = await self._store.read(read)
-        self._alarmed = {node: row.not_after + RINGS_OUT for row in urgent for node in row.nodes}
-        verdicts = [*self._judged(rows, beside, deliveries, urgent, now, heard), *self._urgent(urgent, answers, heard)]
+        self._alarmed = _alarmed(urgent)
+        recent = [row for row in urgent if row.ordered_at >= now - ASKED_AFTER]
+        verdicts = [*self._judged(rows, beside, deliveries, urgent, now, heard), *self._urgent(recent, answers, heard)]
         if verdicts:
             await self._health.on_airings(newest(verdicts))
 
@@ -140,11 +151,11 @@ class Airings:
             by_occurrence.setdefault(each.occurrence, []).append(each)
         verdicts = []
         for row in rows:
-            over = _over(row, beside, by_occurrence, urgent)
+            until = gave_way(row, beside, by_occurrence, urgent)
             undecided = False
             for one in by_occurrence.get(row.id, ()):
                 contact = self._health.contact(one.node, heard.by)
-                found = judge(row, one, contact, heard.upto, gave_way=one.node in over)
+                found = judge(row, one, contact, heard.upto, gave_way=until.get(one.node))
                 undecided |= found is None and one.state in _OPEN
                 verdicts += [found] if found else []
             self._again(row, now, heard.upto, undecided=undecided)
@@ -195,21 +206,10 @@ _OPEN = frozenset(DeliveryState) - {
 }
 
 
-def _over(
-    row: OccurrenceRow,
-    beside: Sequence[OccurrenceRow],
-    deliveries: dict[str, list[Delivery]],
-    urgent: Collection[EmergencyRow],
-) -> set[str]:
-    """Nodes on which something of the same or a higher rank had the horns between the start and the end of `row`, or
-    sounded into it."""
-    nodes = {
-        each.node
-        for other in beside
-        if other.id != row.id and other.rank >= row.rank and other.start < row.end and other.end > row.start
-        for each in deliveries.get(other.id, ())
-        if each.started_at is not None
-    }
-    return nodes | {
-        node for one in urgent if one.ordered_at < row.end and one.not_after > row.start for node in one.nodes
-    }
+def _alarmed(urgent: Collection[EmergencyRow]) -> dict[str, datetime]:
+    """Node -> until when an emergency may sound there, also where its end was not heard."""
+    until: dict[str, datetime] = {}
+    for row in urgent:
+        for node in row.nodes:
+            until[node] = max(row.not_after + RINGS_OUT, until.get(node, row.not_after))
+    return until

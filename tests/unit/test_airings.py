@@ -13,7 +13,7 @@ import pytest
 
 from broadcasts.model import Occurrence, Playlist, Priority
 from controller.domain.delivery import Delivery, DeliveryState, OccurrenceRow
-from controller.domain.emergencies import EmergencyRow, EmergencyState
+from controller.domain.emergencies import Answer, AnswerState, EmergencyRow, EmergencyState
 from controller.services.airings import Airings
 from tests.fakes import START
 from tests.health_support import NEVER, RULES, Ward, district, rule
@@ -206,6 +206,90 @@ async def test_what_gave_way_to_a_higher_one_is_no_fault(air: Air) -> None:
     await air.played("khan")
     await air.ward.pass_time(90)
     assert await air.found() == {}
+
+
+def flood(begin: float, until: float, **changes: Any) -> EmergencyRow:
+    row = EmergencyRow(
+        "lu@1", 1, 1, "Lũ", ("c1",), (NODE,), False, 100, 3, 0, (), EmergencyState.ACTIVE, at(begin), "Lan", at(begin),
+        at(until), at(60),
+    )  # fmt: skip
+    return replace(row, **changes)
+
+
+async def alarm(air: Air, row: EmergencyRow) -> None:
+    """Ordered, and it sounds on the node."""
+
+    def write(tx: Any) -> None:
+        tx.put_emergency(row)
+        tx.put_answers([Answer(row.id, NODE, 1, AnswerState.SOUNDING, row.ordered_at)])
+
+    await air.ward.store.transact(write)
+
+
+async def test_nobody_is_told_of_what_has_not_begun_while_an_emergency_sounds(air: Air) -> None:
+    await air.plan("tin", at(5), NODE)
+    await alarm(air, flood(4, 34))
+    await air.ward.pass_time(34 * 60, step=10)
+    assert await air.found() == {}
+    await air.tell("tin", DeliveryState.SKIPPED, reason="preempted")
+    await air.ward.pass_time(600, step=10)
+    assert await air.found() == {}
+
+
+async def test_what_has_not_begun_though_the_emergency_was_ended_was_missed(air: Air) -> None:
+    await air.plan("tin", at(5), NODE)
+    await alarm(air, flood(4, 34, state=EmergencyState.ENDED, changed_at=at(6)))
+    await air.ward.pass_time(390)
+    assert await air.found() == {}
+    await air.ward.pass_time(540, step=10)
+    assert list(await air.found()) == [NODE]
+
+
+async def test_what_an_emergency_holds_over_its_end_is_not_cut_short_and_what_waits_for_it_is_not_missed(
+    air: Air,
+) -> None:
+    await air.plan("tin", at(20), NODE)
+    await air.plan("nhac", at(30), NODE)
+    await air.ward.pass_time(1200)
+    await air.tell("tin", DeliveryState.SOUNDING, started_at=at(20), late_ms=3)
+    await air.ward.pass_time(120)
+    await air.tell("tin", DeliveryState.INTERRUPTED, started_at=at(20), late_ms=3)
+    await alarm(air, flood(22, 32))
+    await air.ward.pass_time(1140, step=10)
+    assert await air.found() == {}
+    await air.played("tin")  # resumed at 32, over at 41
+    await air.tell("nhac", DeliveryState.SOUNDING, started_at=at(41), late_ms=660_000)
+    await air.ward.pass_time(600, step=10)
+    await air.played("nhac", late_ms=660_000)
+    await air.ward.pass_time(90)
+    assert await air.found() == {}
+
+
+async def test_what_an_emergency_cut_yesterday_is_no_fault_for_a_controller_that_starts(air: Air) -> None:
+    await air.plan("tin", at(5), NODE)
+    await alarm(air, flood(4, 14))
+    await air.ward.pass_time(15 * 60, step=10)
+    await air.played("tin", share=0.1, late_ms=540_000)
+    await air.ward.pass_time(5 * 3600, step=60)
+    await air.end()
+    await air.ward.restart(60)
+    air.begin()
+    await air.ward.pass_time(1500, step=30)
+    assert await air.found() == {}
+
+
+async def test_a_player_that_ran_over_by_a_moment_excuses_nothing(air: Air) -> None:
+    await air.plan("tin", at(5), NODE)
+    await air.plan("nhac", at(15), NODE)
+    await air.ward.pass_time(870.5)
+    await air.played("tin")
+    await air.ward.pass_time(40)
+    await air.tell("nhac", DeliveryState.SOUNDING, started_at=at(15.5), late_ms=30_000)
+    await air.ward.pass_time(600)
+    assert await air.found() == {}, "the whole of it sounds, thirty seconds late"
+    await air.played("nhac", late_ms=30_000)
+    await air.ward.pass_time(90)
+    assert await air.found() == {NODE: {"airing": "Bản tin", "late_s": 30}}
 
 
 # --- whether something may sound -----------------------------------------------------------------------------------

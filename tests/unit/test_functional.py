@@ -28,7 +28,7 @@ MISSED = rule("missed-broadcast", "service")
 
 
 def flaw(
-    one: Delivery, now: datetime = T + HOUR, contact: datetime | None = T - HOUR, *, gave_way: bool = False
+    one: Delivery, now: datetime = T + HOUR, contact: datetime | None = T - HOUR, *, gave_way: datetime | None = None
 ) -> Flaw | str | None:
     found = judge(ROW, one, contact, now, gave_way=gave_way)
     return "nothing" if found is None else found.flaw
@@ -49,6 +49,7 @@ def flaw(
         (replace(WAITS, state=DeliveryState.FAILED, reason="unreadable"), Flaw.MISSED),
         (replace(WAITS, state=DeliveryState.SKIPPED, reason="missing-audio"), Flaw.MISSED),
         (replace(WAITS, state=DeliveryState.SKIPPED, reason="preempted"), "nothing"),
+        (replace(PLAYED, state=DeliveryState.FAILED, reason="interrupted", played_ms=9000), "nothing"),
         (replace(WAITS, state=DeliveryState.SKIPPED, reason="cancelled"), "nothing"),
         (replace(WAITS, state=DeliveryState.CANCELLED), "nothing"),
     ],
@@ -58,14 +59,36 @@ def test_what_the_journal_says(one: Delivery, said: object) -> None:
 
 
 def test_what_gave_way_to_something_higher_is_neither_late_nor_short() -> None:
-    assert flaw(replace(PLAYED, late_ms=60_000, played_ms=300_000), gave_way=True) is None
-    assert flaw(replace(PLAYED, level_db=-80.0), gave_way=True) is Flaw.SILENT
+    assert flaw(replace(PLAYED, late_ms=60_000, played_ms=300_000), gave_way=T + 5 * MIN) is None
+    assert flaw(replace(PLAYED, level_db=-80.0), gave_way=T + 5 * MIN) is Flaw.SILENT
 
 
 def test_a_node_in_contact_that_has_not_started_after_a_minute_missed_it() -> None:
     assert flaw(WAITS, T + 59 * S) == "nothing"
     assert flaw(WAITS, T + 60 * S) is Flaw.MISSED
     assert flaw(replace(WAITS, state=DeliveryState.SOUNDING, started_at=T), T + 60 * S) == "nothing"
+
+
+@pytest.mark.parametrize(
+    ("late_ms", "played_ms", "said"), [(404, 592, None), (-404, 592, Flaw.CUT_SHORT), (3, 592, Flaw.CUT_SHORT)]
+)
+def test_a_chime_that_was_joined_in_time_is_not_cut_short(late_ms: int, played_ms: int, said: object) -> None:
+    chime = replace(ROW, end=T + timedelta(milliseconds=996))
+    found = judge(chime, replace(PLAYED, late_ms=late_ms, played_ms=played_ms), T - HOUR, T + HOUR, gave_way=None)
+    assert found is not None
+    assert found.flaw is said
+
+
+def test_what_gave_way_is_missed_a_minute_after_the_horns_are_free_and_not_before() -> None:
+    assert flaw(WAITS, T + 5 * MIN + 59 * S, gave_way=T + 5 * MIN) == "nothing"
+    assert flaw(WAITS, T + 6 * MIN, gave_way=T + 5 * MIN) is Flaw.MISSED
+    assert flaw(WAITS, T + 60 * S, gave_way=T - MIN) is Flaw.MISSED, "free before it was due"
+
+
+def test_what_was_interrupted_is_broken_off_when_the_rest_of_it_could_have_been_heard() -> None:
+    held = replace(WAITS, state=DeliveryState.INTERRUPTED, started_at=T)
+    assert flaw(held, T + 18 * MIN, gave_way=T + 9 * MIN) == "nothing"
+    assert flaw(held, T + 19 * MIN + 15 * S, gave_way=T + 9 * MIN) is Flaw.CUT_SHORT
 
 
 def test_of_a_node_that_is_away_nothing_is_said_until_it_is_back_with_its_journal() -> None:
@@ -125,7 +148,7 @@ def test_the_last_airing_decides_in_whatever_order_they_are_judged(verdicts: lis
     st.integers(-100, 100_000),
 )
 def test_missing_data_never_says_missed(one: Delivery, seconds: int) -> None:
-    assert judge(ROW, one, None, T + seconds * S, gave_way=False) is None
+    assert judge(ROW, one, None, T + seconds * S, gave_way=None) is None
 
 
 # --- incidents ------------------------------------------------------------------------------------------------
