@@ -11,6 +11,7 @@ LOA_BENCH_SIZES says which sizes, as "100,1000".
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import subprocess
@@ -33,6 +34,7 @@ from broadcasts.model import Broadcast, Occurrence, Say, assets_of
 from controller.adapters.store.sql import SqlStore
 from controller.app import App
 from controller.ports import Clock
+from controller.runtime import SELDOM
 from controller.wire.messages import ClockState, Heartbeat, Held, JournalEntry
 from simulators.parts import IDLE, Parts
 from tests.fakes import FakeBus, FakeClock
@@ -51,6 +53,7 @@ T = TypeVar("T")
 def main() -> None:
     if sys.argv[1:2] == ["--size"]:
         structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+        gc.set_threshold(*SELDOM)
         print(json.dumps(asyncio.run(_measured(int(sys.argv[2]), Path(sys.argv[3])))))
         return
     found = {size: _of_size(size) for size in SIZES}

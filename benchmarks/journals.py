@@ -11,6 +11,7 @@ LOA_BENCH_NODES says how many nodes.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import tempfile
 import time
@@ -31,7 +32,7 @@ from controller.adapters.clock import SystemClock
 from controller.adapters.store.sql import SqlStore
 from controller.app import App
 from controller.ports import Received
-from controller.runtime import leave_alone_what_stays
+from controller.runtime import SELDOM, leave_alone_what_stays
 from controller.services.emergencies import Manner, Message
 from controller.wire.messages import JournalAck, JournalEntry, decode, encode
 from controller.wire.topics import Topics
@@ -127,6 +128,7 @@ async def _measure(report: Report, folder: Path) -> None:
     app = built(settings, store=store, clock=SystemClock(), bus=bus)
     await app.start()
     await app.scheduling.start()
+    gc.set_threshold(*SELDOM)
     leave_alone_what_stays()
     work = asyncio.gather(app.monitoring.run(), app.intake.send(), app.intake.answer())
     report.add("nodes", NODES, "nodes")

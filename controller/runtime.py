@@ -278,6 +278,7 @@ class _Controller:
         """One term, until deposed."""
         app = await self._app(await self._newest())
         log.info("leading", instance=self._instance.name)
+        gc.set_threshold(*SELDOM)  # a sixth of a first plan for 10,000 nodes
         try:
             await app.start()
             self._tell(leads=True)
@@ -369,12 +370,15 @@ class _Controller:
         self._post.write(leads=leads, since=self._clock.now().isoformat())
 
 
+SELDOM = (20_000, 20, 100)
+"""When the collector looks again (gc.set_threshold)."""
+
+
 def leave_alone_what_stays() -> None:
     """Documents and rules of all nodes are there until the end. A collector that looks through all of them again and
     again takes a third of what journals of 10,000 nodes cost, and stops everything for as long as that takes."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 100)
 
 
 class _NoBus:

@@ -111,6 +111,16 @@ class Settings:
     models: Mapping[str, Model] = field(default_factory=dict)
     """Hardware models of which something is known."""
 
+    _zones_of: Mapping[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
+    """Looked through for each node anew, the zones of 100,000 cost more than all the rest of a start."""
+
+    def __post_init__(self) -> None:
+        found: dict[str, list[str]] = {}
+        for zone in sorted(self.zones.values(), key=lambda zone: zone.id):
+            for node in zone.nodes:
+                found.setdefault(node, []).append(zone.id)
+        object.__setattr__(self, "_zones_of", {node: tuple(ids) for node, ids in found.items()})
+
     def guards_of(self, node: str) -> Guards:
         """When and how much `node` may be talked to."""
         return self.guards.get(node, self.site.guards)
@@ -123,7 +133,7 @@ class Settings:
 
     def zones_of(self, node: str) -> tuple[str, ...]:
         """Ids of all zones that `node` is in, sorted; `all` is one of them."""
-        return tuple(sorted(zone.id for zone in self.zones.values() if node in zone.nodes))
+        return self._zones_of.get(node, ())
 
     def _expand(self, name: str) -> tuple[str, ...]:
         if name in self.zones:
