@@ -1,13 +1,15 @@
 """What was measured (build/bench/*.json) as docs/performance.md, with a plot for each benchmark.
 
 `make performance`, or `python -m benchmarks plots`. Targets are in benchmarks/targets.yaml; a figure that misses its
-own is shown as missed. What was not measured is named, not invented.
+own is shown as missed. What was not measured now stays on the page as it was, with its date; what never was is named,
+not invented.
 """
 
 from __future__ import annotations
 
 import json
 import operator
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
@@ -45,12 +47,27 @@ def main() -> None:
     targets: dict[str, dict[str, str]] = yaml.safe_load((HERE / "targets.yaml").read_text())
     found = {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}
     IMAGES.mkdir(parents=True, exist_ok=True)
-    for old in IMAGES.glob("*.svg"):
-        old.unlink()
     matplotlib.rcParams |= {"svg.hashsalt": "loa", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
-    parts = [HEAD, "\n".join(_summary(found, targets)), *(_section(name, found, targets) for name in _names(found))]
-    PAGE.write_text("\n".join(parts))
-    print(f"{PAGE}: {len(found)} benchmarks")
+    kept = sections_of(PAGE.read_text()) if PAGE.exists() else {}
+    names = _names({**kept, **found})
+    for name in found:
+        _forget_plots(name)
+    sections = {name: _section(name, found, targets) if name in found else kept.get(name) for name in names}
+    whole = {name: text or _section(name, {}, targets) for name, text in sections.items()}
+    PAGE.write_text("\n".join([HEAD, "\n".join(summary(whole)), *whole.values()]))
+    print(f"{PAGE}: {len(found)} benchmarks of {len(whole)} new, the others as they were")
+
+
+def sections_of(page: str) -> dict[str, str]:
+    """The sections of benchmarks on the page, by name, as they are."""
+    parts = re.split(r"(?m)^## (?=\w+$)", page)[1:]
+    return {part.partition("\n")[0]: f"## {part.rstrip()}\n" for part in parts}
+
+
+def _forget_plots(name: str) -> None:
+    for path in IMAGES.glob(f"{name}*.svg"):
+        if re.fullmatch(rf"{name}(-\d+)?", path.stem):
+            path.unlink()
 
 
 def _names(found: Mapping[str, Any]) -> list[str]:
@@ -75,21 +92,20 @@ def verdict(value: float, target: str) -> str:
     return "held" if COMPARE[sign](value, float(limit)) else "**missed**"
 
 
-def _summary(found: Mapping[str, Figures], targets: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
-    rows = [
-        (name, figure, told, target)
-        for name, figures in found.items()
-        for figure, told in figures.items()
-        if not figure.startswith("_") and (target := target_of(figure, targets.get(name, {})))
-    ]
-    missed = sum(verdict(told["value"], target) != "held" for *_, told, target in rows)
+def summary(sections: Mapping[str, str]) -> Iterator[str]:
+    """All figures that have a target, from the tables of the sections."""
+    rows = [(name, *row) for name, text in sections.items() for row in _ROW.findall(text)]
+    missed = sum(stands != "held" for *_, stands in rows)
     yield f"\n## Targets: {len(rows) - missed} of {len(rows)} held\n"
     yield "| benchmark | figure | value | target | |"
     yield "|---|---|--:|--:|---|"
-    for name, figure, told, target in rows:
-        stands = verdict(told["value"], target)
-        yield f"| [{name}](#{name}) | {figure} | {_number(told['value'])} {told['unit']} | {target} | {stands} |"
+    for name, figure, value, unit, target, stands in rows:
+        yield f"| [{name}](#{name}) | {figure} | {value} {unit} | {target} | {stands} |"
     yield ""
+
+
+_ROW = re.compile(r"(?m)^\| ([^|]+) \| ([^|]+) \| ([^|]*) \| [^|]* \| ([<>]= [^|]+) \| (held|\*\*missed\*\*) \|$")
+"""Figure, value, unit, target and how it stands, in `_table`."""
 
 
 # --- one benchmark ------------------------------------------------------------------------------------------
