@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,9 +19,12 @@ from rich.live import Live
 from rich.table import Table
 
 from controller.wire.messages import Enrolment
+from simulators.control import place_of, taken
 from simulators.crowd import Crowd, PartFailed, part_command
 from simulators.fleet import BadEnrolment, Fleet, read_enrolments
 from simulators.summary import Summary
+from simulators.table import table
+from simulators.words import t
 
 REFRESH_S = 1.0
 REPORT_S = 1.0
@@ -49,23 +52,26 @@ def simulate(
     Example: loa simulate --enrolments data/enrolments --nodes 60 --listen 3 --control fleet.sock
     """
     chosen = _choose(enrolments, nodes)
+    if control is not None and part is None and taken(control):
+        text = "{control}: another simulator listens there; give this one a folder or a --control of its own"
+        _fail(t(text, control=control))
     if processes > 1 and part is None:
         places = ["--enrolments", str(enrolments), "--folder", str(folder), "--nodes", str(nodes)]
         options = [*places, "--listen", str(listen), *(["--control", str(control)] if control else [])]
         crowd = Crowd([part_command(options, n, processes) for n in range(processes)])
-        asyncio.run(_run(crowd, None if as_json else _table, as_json=as_json))
+        asyncio.run(_run(crowd, as_json=as_json))
         return
     number = part or 0
     fleet = Fleet(
         chosen[number::processes],
         folder,
         listen=len(range(number, listen, processes)),
-        control=control if control is None or part is None else control.with_name(f"{control.name}.{part}"),
+        control=control if control is None or part is None else place_of(control, part),
         part=number,
         parts=processes,
     )
     if part is None:
-        asyncio.run(_run(fleet, None if as_json else _table, as_json=as_json))
+        asyncio.run(_run(fleet, as_json=as_json))
     else:
         asyncio.run(_report(fleet))
 
@@ -76,25 +82,26 @@ def _choose(folder: Path, count: int) -> list[Enrolment]:
     except (BadEnrolment, OSError) as error:
         _fail(str(error))
     if not known:
-        _fail(f"{folder}: no enrolment files (*.json); write them with: loa enroll NODE")
+        _fail(t("{folder}: no enrolment files (*.json); write them with: loa enroll NODE", folder=folder))
     if count > len(known):
-        _fail(f"{folder}: {len(known)} enrolment files, {count} nodes asked for")
+        text = "{folder}: {known} enrolment files, {asked} nodes asked for"
+        _fail(t(text, folder=folder, known=len(known), asked=count))
     return known[: count or None]
 
 
 def _fail(text: str) -> typer.Exit:
-    errors.print(text, style="red", markup=False, highlight=False)
+    errors.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(1)
 
 
-async def _run(fleet: Fleet | Crowd, table: Callable[[Summary], Table] | None, *, as_json: bool = False) -> None:
+async def _run(fleet: Fleet | Crowd, *, as_json: bool) -> None:
     """Run until SIGINT or SIGTERM, with the table on a terminal, and `as_json` the sum of it at the end."""
-    showing = _show(fleet, table) if table is not None and sys.stdout.isatty() else None
+    showing = _show(fleet) if not as_json and sys.stdout.isatty() else None
     try:
-        await _until_told(fleet, showing)
+        summary = await _until_told(fleet, showing)
     except PartFailed as error:
         _fail(str(error))
-    if as_json and (summary := _sum(fleet)) is not None:
+    if as_json and summary is not None:
         print(json.dumps(summary.plain(), ensure_ascii=False))
 
 
@@ -107,8 +114,9 @@ async def _report(fleet: Fleet) -> None:
             await asyncio.sleep(REPORT_S)
             _say(fleet.summary())
 
-    await _until_told(fleet, tell())
-    _say(fleet.summary(whole=True))
+    summary = await _until_told(fleet, tell())
+    if summary is not None:
+        _say(summary)
 
 
 def _say(summary: Summary) -> None:
@@ -119,12 +127,20 @@ def _say(summary: Summary) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-async def _until_told(fleet: Fleet | Crowd, beside: Coroutine[Any, Any, None] | None) -> None:
-    """Run `fleet` until SIGINT or SIGTERM, and `beside` while it does."""
+async def _until_told(fleet: Fleet | Crowd, beside: Coroutine[Any, Any, None] | None) -> Summary | None:
+    """Run `fleet` until SIGINT or SIGTERM, and `beside` while it does. What it amounted to then: before every node said
+    goodbye."""
     running = asyncio.create_task(fleet.run(), name="fleet")
     loop = asyncio.get_running_loop()
+    amounted: list[Summary] = []
+
+    def end() -> None:
+        if isinstance(fleet, Fleet) and not amounted:
+            amounted.append(fleet.summary(whole=True))
+        running.cancel()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, running.cancel)
+        loop.add_signal_handler(number, end)
     other = asyncio.create_task(beside, name="beside") if beside is not None else None
     try:
         await running
@@ -135,13 +151,10 @@ async def _until_told(fleet: Fleet | Crowd, beside: Coroutine[Any, Any, None] | 
             other.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await other
+    return amounted[0] if amounted else fleet.summary()  # of a crowd: its parts have said theirs
 
 
-def _sum(fleet: Fleet | Crowd) -> Summary | None:
-    return fleet.summary(whole=True) if isinstance(fleet, Fleet) else fleet.summary()
-
-
-async def _show(fleet: Fleet | Crowd, table: Callable[[Summary], Table]) -> None:
+async def _show(fleet: Fleet | Crowd) -> None:
     """The live table on a terminal."""
     with Live(Table(), refresh_per_second=2) as live:
         while True:
@@ -149,24 +162,6 @@ async def _show(fleet: Fleet | Crowd, table: Callable[[Summary], Table]) -> None
             if summary is not None:
                 live.update(table(summary))
             await asyncio.sleep(REFRESH_S)
-
-
-def _table(summary: Summary) -> Table:
-    table = Table(title="simulated nodes", show_header=False)
-    table.add_row("connected", f"{summary.connected} of {summary.nodes}")
-    peak = f"{summary.connections}, at most {summary.peak_per_s} a second"
-    table.add_row("connections made", f"{peak}, the last after {summary.connect_s:.0f} s")
-    table.add_row("without power", str(summary.without_power))
-    table.add_row("playing", str(summary.playing))
-    skew = summary.skew_ms
-    table.add_row("skew of the last start", "-" if skew is None else f"{skew:.0f} ms over {summary.started} nodes")
-    table.add_row("audio fetched", f"{summary.fetched_mb:.1f} MB, now {summary.fetch_mb_s:.1f} MB/s")
-    table.add_row("assets to fetch", str(summary.missing))
-    table.add_row("journal waiting", str(summary.journal_waiting))
-    more = "" if summary.broken <= len(summary.faults) else f"\nand {summary.broken - len(summary.faults)} more nodes"
-    table.add_row("faults put in", "\n".join(summary.faults) + more if summary.broken else "none")
-    table.add_row("memory", f"{summary.memory_mb:.0f} MB")
-    return table
 
 
 def main() -> None:

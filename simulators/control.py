@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import json
+import socket
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -32,6 +33,25 @@ Answer = dict[str, Any]
 
 class BadRequest(ValueError):
     """A request that cannot be carried out; the text says why."""
+
+
+def place_of(control: Path, part: int) -> Path:
+    """The socket of one of several processes that were given `control`."""
+    return control.with_name(f"{control.name}.{part}")
+
+
+def taken(control: Path) -> bool:
+    """Whether a fleet, in one process or several, listens at `control` now."""
+    return any(_answers(path) for path in (control, place_of(control, 0)))
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as line:
+        try:
+            line.connect(str(path))
+        except OSError:
+            return False
+    return True
 
 
 class Control:

@@ -26,6 +26,7 @@ from simulators.media import Media
 from simulators.pace import Pace
 from simulators.summary import FAULTS_SHOWN, Summary
 from simulators.timeline import Timeline
+from simulators.words import t
 
 CONNECTS_AT_ONCE = 16
 CONNECTS_PER_S = 250
@@ -43,6 +44,8 @@ class BadEnrolment(ValueError):
 
 def read_enrolments(folder: Path) -> list[Enrolment]:
     """All enrolment files (`*.json`) of a folder, by node id. Raises BadEnrolment, OSError."""
+    if not folder.is_dir():
+        raise BadEnrolment(t("{folder}: there is no such folder", folder=folder))
     enrolments = []
     for path in sorted(folder.glob("*.json")):
         try:
@@ -136,6 +139,7 @@ class Fleet:
             missing=sum(node.assets.missing for node in nodes),
             journal_waiting=sum(node.journal.backlog for node in nodes),
             broken=len(broken),
+            trouble=self._trouble(nodes),
             faults=tuple(f"{node.id}: {', '.join(node.faults)}" for node in broken[:FAULTS_SHOWN]),
             heartbeats=sum(node.vitals.sent for node in nodes),
             connections=self._pace.connections,
@@ -159,6 +163,11 @@ class Fleet:
             return "", []
         common, _ = Counter(id for id, _ in last).most_common(1)[0]
         return common, [at.timestamp() for id, at in last if id == common]
+
+    @staticmethod
+    def _trouble(nodes: Sequence[Node]) -> str:
+        common = Counter(node.link.trouble for node in nodes if node.link.trouble).most_common(1)
+        return common[0][0] if common else ""
 
     def _fetching(self) -> dict[str, Any]:
         if self._media is None:

@@ -80,6 +80,8 @@ class Link:
         self._came_to_be = False
         self.connected = False
         self.attempts = 0
+        self.trouble = ""
+        """What the last attempt failed of; nothing while there is a connection."""
 
     def open(self) -> None:
         """Start connecting, when the process has a turn for it."""
@@ -137,7 +139,7 @@ class Link:
     # --- connecting -----------------------------------------------------------------------------------------
 
     def _stop(self) -> None:
-        self.connected = False
+        self.connected, self.trouble = False, ""
         if self._task is not None:
             self._task.cancel()
             self._task = None
@@ -174,12 +176,16 @@ class Link:
         attempt = self._loop.run_in_executor(self._executor, connect)
         try:
             await asyncio.shield(attempt)
-        except SOCKET_ERRORS:
+        except SOCKET_ERRORS as error:
+            self._failed(getattr(error, "strerror", None) or str(error))
             return False
         except asyncio.CancelledError:
             attempt.add_done_callback(lambda done: self._after_cancelled(client, done))
             raise
         return True
+
+    def _failed(self, why: str) -> None:
+        self.trouble = f"{self._access.host}:{self._access.port}: {why}"
 
     def _after_cancelled(self, client: Client, attempt: asyncio.Future[None]) -> None:
         """A connect that nobody waits for any more still has a socket to close."""
@@ -195,6 +201,7 @@ class Link:
                 await asyncio.wait_for(self._down.wait(), MISC_S)
             waited += MISC_S
             if not self._came_to_be and waited > CONNACK_S:
+                self._failed("no answer")
                 break
             if client.socket() is not None:
                 client.loop_misc()
@@ -260,6 +267,7 @@ class Link:
         if client is not self._client:
             return
         if code.is_failure:
+            self._failed(str(code))
             self._down.set()
             return
         options = SubscribeOptions(qos=1)
@@ -274,6 +282,7 @@ class Link:
         """The first SUBACK of a connection: what is said from now on can be answered."""
         if client is self._client and not self.connected and not self._down.is_set():
             self.connected = self._came_to_be = True
+            self.trouble = ""
             self._pace.came_up(self._loop.time())
             self._owner.on_up()
 
@@ -288,6 +297,7 @@ class Link:
         was_up, self.connected = self.connected, False
         self._down.set()
         if was_up:
+            self._failed(reason)
             self._owner.on_down(reason)
 
     def _on_message(self, client: Client, _: Any, message: MQTTMessage) -> None:

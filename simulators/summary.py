@@ -15,7 +15,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """`starts`: epoch seconds at which each node began what most of them began last, `occurrence`; its first and last
     stand in `first` and `last` also where the list is left out. `heartbeats`: sent since the nodes' last boot.
     `connect_s`: from the start to the newest connection. `fetch_mb_s`: since the summary before. `memory_mb`, `cpu_s`:
-    of the simulator itself."""
+    of the simulator itself. `trouble`: what keeps most of those that are not connected from it."""
 
     nodes: int
     connected: int
@@ -24,6 +24,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     missing: int
     journal_waiting: int
     broken: int
+    trouble: str = ""
     faults: tuple[str, ...] = ()
     heartbeats: int = 0
     fetched: int = 0
@@ -61,6 +62,7 @@ def added(parts: Sequence[Summary]) -> Summary:
     more = ("heartbeats", "fetched_mb", "fetch_mb_s", "connections", "peak_per_s", "memory_mb", "cpu_s")
     return Summary(
         **{name: sum(getattr(part, name) for part in parts) for name in (*sums, *more)},
+        trouble=next((part.trouble for part in parts if part.trouble), ""),
         faults=tuple(fault for part in parts for fault in part.faults)[:FAULTS_SHOWN],
         connect_s=max(part.connect_s for part in parts),
         occurrence=common,

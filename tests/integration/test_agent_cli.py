@@ -38,6 +38,14 @@ async def test_an_empty_folder_is_explained_with_the_command_that_helps(tmp_path
     assert "loa enroll NODE" in said
 
 
+async def test_a_folder_that_is_not_there_is_said_so_in_the_language_of_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "there is no such folder" in " ".join((await refusal("--enrolments", str(tmp_path / "none"))).split())
+    monkeypatch.setenv("LOA_LANG", "vi")
+    assert "không có thư mục này" in " ".join((await refusal("--enrolments", str(tmp_path / "none"))).split())
+
+
 async def test_a_file_that_is_no_enrolment_is_named(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text('{"node": 7}')
     said = await refusal("--enrolments", str(tmp_path))
@@ -57,15 +65,16 @@ async def test_it_ends_at_once_even_while_the_broker_cannot_be_reached(tmp_path:
     )
     (enrolments / "node-1.json").write_bytes(msgspec.json.encode(enrolment))
     control = tmp_path / "sock"
-    process = await program(
-        "--enrolments", str(enrolments), "--folder", str(tmp_path / "nodes"), "--control", str(control)
-    )
+    arguments = ["--enrolments", str(enrolments), "--folder", str(tmp_path / "nodes"), "--control", str(control)]
+    process = await program(*arguments)
     while not control.exists():
         assert process.returncode is None
         await asyncio.sleep(0.02)
     listing = (await ask(control, do="list"))["nodes"]
     assert listing["node-1"]["powered"]
     assert not listing["node-1"]["connected"]
+    assert "another simulator" in await refusal(*arguments)
+    assert control.exists(), "what refuses leaves the first one's socket alone"
     asked = time.monotonic()
     process.send_signal(number)
     assert await process.wait() == 0
@@ -96,7 +105,12 @@ async def test_processes_share_the_nodes_and_add_up_at_the_end(tmp_path: Path) -
         await asyncio.sleep(0.02)
     shares = [set((await ask(path, do="list"))["nodes"]) for path in sockets]
     assert shares == [{"node-0", "node-2"}, {"node-1"}]
+    while (await ask(sockets[0], do="summary"))["summary"]["trouble"] == "":
+        await asyncio.sleep(0.02)
     process.send_signal(signal.SIGTERM)
     output, _ = await process.communicate()
     assert process.returncode == 0
-    assert (json.loads(output)["nodes"], json.loads(output)["connected"]) == (3, 0)
+    told = json.loads(output)
+    assert (told["nodes"], told["connected"]) == (3, 0)
+    assert told["without_power"] == 0, "as it was when it was told to end, before every node said goodbye"
+    assert told["trouble"] == "127.0.0.1:9: Connection refused"
