@@ -89,12 +89,15 @@ def _fork(words: list[str], log: str, begin: Callable[[list[str]], None]) -> int
     for number, flags in ((0, os.O_RDONLY), (1, os.O_WRONLY | os.O_APPEND | os.O_CREAT)):
         os.dup2(os.open(os.devnull if number == 0 else log, flags, 0o600), number)
     os.dup2(1, 2)
+    status = 1
     try:
         begin(words)
+    except SystemExit as end:  # it has said why
+        status = end.code if isinstance(end.code, int) else 1
     finally:
         if sys.exc_info()[1] is not None:
             traceback.print_exc()
-        os._exit(1)
+        os._exit(status)
 
 
 def _loa(words: list[str]) -> None:
