@@ -7,6 +7,7 @@ import logging
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,15 +24,16 @@ from controller.rehearsal.scenario import Scenario
 from controller.rehearsal.stage import Stage
 from controller.rehearsal.verdict import Concluded, Difference
 from controller.settings import ConfigError, load
+from simulators.control import taken
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One scenario, verified. `took_s` is what it cost."""
+    """One scenario, played. `differences` is None when nothing was compared; `took_s` is what it cost."""
 
     scenario: Scenario
     got: Concluded
-    differences: list[Difference]
+    differences: list[Difference] | None
     took_s: float
 
 
@@ -43,6 +45,11 @@ def listed(as_json: bool) -> None:
 
 def opened(name: str) -> Scenario:
     """That scenario; Failure with every mistake in its file."""
+    if not name.endswith(".yaml") and name not in scenario.names():
+        hint = base.meant(name, scenario.names())
+        raise Failure(
+            t("no scenario '{name}' ships{hint}; those that do: loa simulate --scenario list", name=name, hint=hint)
+        )
     try:
         return scenario.load(name)
     except ConfigError as error:
@@ -51,8 +58,12 @@ def opened(name: str) -> Scenario:
 
 def written(name: str, rules: Path, folder: Path) -> None:
     """The configuration of a scenario's district, for a controller that runs for real."""
+    chosen = opened(name)
+    base.load_settings(rules)
+    if folder.exists() and any(folder.iterdir()):
+        raise Failure(t("{folder}: there is something already; name a folder that is new or empty", folder=folder))
     try:
-        district.write(opened(name), rules, folder)
+        district.write(chosen, rules, folder)
     except OSError as error:
         raise Failure(str(error)) from None
     print(t("written: {folder}. Now: loa --config {folder} run", folder=folder))
@@ -60,20 +71,26 @@ def written(name: str, rules: Path, folder: Path) -> None:
 
 def verified(name: str, rules: Path, as_json: bool) -> None:
     """Play in compressed time and compare; Failure if anything is not as it was to be. `all`: every one that ships."""
-    outcomes = [_verify(opened(each), rules) for each in (scenario.names() if name == "all" else [name])]
+    chosen = [opened(each) for each in (scenario.names() if name == "all" else [name])]
+    base.load_settings(rules)  # its mistakes, in the operator's own files
+    outcomes = [_verify(each, rules) for each in chosen]
     plain = [_plain(outcome) for outcome in outcomes]
     base.show(plain if name == "all" else plain[0], as_json, lambda _: _print(*outcomes))
     _end(outcomes)
 
 
-def for_real(name: str, config: Path, fleet: list[str], control: Path, *, verify: bool, as_json: bool) -> None:
-    """Play in real time: `fleet` starts the nodes, which listen at `control`. With `verify` compare at the end."""
+def for_real(
+    name: str, config: Path, fleet: list[str], controls: Sequence[Path], *, verify: bool, as_json: bool
+) -> None:
+    """Play in real time: `fleet` starts the nodes, which listen at `controls`. With `verify` compare at the end."""
     chosen = opened(name)
     if chosen.only_compressed:
-        words = ", ".join(chosen.only_compressed)
-        raise Failure(t("'{name}' needs compressed time ({steps}): add --verify", name=name, steps=words))
+        words, how = ", ".join(chosen.only_compressed), f"loa simulate --scenario {name} --verify"
+        raise Failure(t("'{name}' needs compressed time ({steps}): {how}", name=chosen.name, steps=words, how=how))
     settings, controller = base.load_settings(config), base.controller(config)
     _same_district(chosen, settings)
+    if any(taken(path) for path in controls):
+        raise Failure(t("another simulator listens at {control}; end it first", control=controls[0]))
 
     def tell(subject: str, cause: str, what: str, by: str) -> None:
         for row in controller.get("incidents")["incidents"]:
@@ -84,13 +101,13 @@ def for_real(name: str, config: Path, fleet: list[str], control: Path, *, verify
     nodes = subprocess.Popen(bound(fleet), stdout=subprocess.DEVNULL)
     try:
         say = (lambda line: None) if as_json else (lambda line: print(line, flush=True))
-        got = asyncio.run(real.play(chosen, settings, control, tell, say))
+        got = asyncio.run(real.play(chosen, settings, controls, tell, say))
     except OSError as error:
         raise Failure(str(error)) from None
     finally:
         nodes.terminate()
         nodes.wait()
-    outcome = Outcome(chosen, got, verdict.compare(chosen.expect, got) if verify else [], time.monotonic() - began)
+    outcome = Outcome(chosen, got, verdict.compare(chosen.expect, got) if verify else None, time.monotonic() - began)
     base.show(_plain(outcome), as_json, lambda _: _print(outcome))
     _end([outcome])
 
@@ -124,8 +141,8 @@ def _plain(outcome: Outcome) -> dict[str, Any]:
     found = [{**asdict(one), "opened": verdict.clock(one.opened)} for one in outcome.got.incidents]
     return {
         "scenario": outcome.scenario.name,
-        "as_expected": not outcome.differences,
-        "differences": [asdict(each) for each in outcome.differences],
+        "as_expected": None if outcome.differences is None else not outcome.differences,
+        "differences": [asdict(each) for each in outcome.differences or ()],
         "incidents": found,
         "untold": outcome.got.untold,
         "messages": dict(outcome.got.messages),
@@ -140,7 +157,7 @@ def _print(*outcomes: Outcome) -> None:
 
 def _print_one(outcome: Outcome) -> None:
     got, console = outcome.got, base.console()
-    mark = "[red]✗[/red]" if outcome.differences else "[green]✓[/green]"
+    mark = "·" if outcome.differences is None else "[red]✗[/red]" if outcome.differences else "[green]✓[/green]"
     sums = t(
         "{incidents} incidents, {messages} messages in {took} s",
         incidents=len(got.incidents),

@@ -19,6 +19,7 @@ FOLDER = "simulated"
 ENROLMENTS = "enrolments"
 NODES = "nodes"
 SOCKET = "control.sock"
+EVERYTHING = "everything"
 TIMEOUT_S = 10.0
 
 EnrolmentsOption = Annotated[
@@ -60,6 +61,9 @@ WriteOption = Annotated[
 ]
 NodeArgument = Annotated[str, typer.Argument(metavar="NODE")]
 FaultArgument = Annotated[str, typer.Argument(metavar="FAULT", help=t("A fault's code, as amplifier or line-open."))]
+MendedArgument = Annotated[
+    str, typer.Argument(metavar="FAULT", help=t("A fault's code, as amplifier or line-open; everything if not given."))
+]
 
 
 def simulate(
@@ -76,6 +80,7 @@ def simulate(
     real_time: RealTimeOption = False,
     write_config: WriteOption = None,
 ) -> None:
+    _belong_together(scenario, nodes, verify=verify, real_time=real_time, written=write_config is not None)
     if scenario and (scenario == "list" or write_config or (verify and not real_time)):
         from controller.commands import scenarios  # the whole controller, which nobody else here needs
 
@@ -95,10 +100,23 @@ def simulate(
     if scenario:
         from controller.commands import scenarios
 
-        scenarios.for_real(scenario, config, program, place, verify=verify, as_json=as_json)
+        sockets = [place] if processes == 1 else [_part(place, n) for n in range(processes)]
+        scenarios.for_real(scenario, config, program, sockets, verify=verify, as_json=as_json)
         return
     program += ["--json"] if as_json else []
     os.execv(program[0], program)  # noqa: S606 - the simulator is a program of its own
+
+
+def _belong_together(scenario: str, nodes: int, *, verify: bool, real_time: bool, written: bool) -> None:
+    """Failure when an option would be of no effect with the others."""
+    given = (("--verify", verify), ("--real-time", real_time), ("--write-config", written))
+    for option, is_given in given:
+        if is_given and not scenario:
+            raise Failure(t("{option} needs a scenario: --scenario NAME", option=option), base.USAGE)
+    if scenario and nodes:
+        raise Failure(t("a scenario brings its own nodes: leave out --nodes"), base.USAGE)
+    if scenario == "all" and (written or real_time or not verify):
+        raise Failure(t("'all' can only be verified in compressed time: --scenario all --verify"), base.USAGE)
 
 
 def command(enrolments: Path, folder: Path, *, nodes: int = 0, listen: int = 0, control: Path) -> list[str]:
@@ -133,12 +151,12 @@ def inject(
 
 def mend(
     node: NodeArgument,
-    fault: FaultArgument,
+    fault: MendedArgument = EVERYTHING,
     control: ControlOption = None,
     config: ConfigOption = CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    _do(config, control, {"do": "mend", "node": node, "fault": fault}, as_json)
+    _do(config, control, {"do": "mend", "node": node, **({} if fault == EVERYTHING else {"fault": fault})}, as_json)
 
 
 def _do(config: Path, control: Path | None, order: dict[str, Any], as_json: bool) -> None:
@@ -149,7 +167,18 @@ def _do(config: Path, control: Path | None, order: dict[str, Any], as_json: bool
 
 
 def tell(control: Path, order: dict[str, Any]) -> dict[str, Any]:
-    """The simulator's answer to one order. Failure when no simulator listens there."""
+    """The answer to one order of the simulator that listens at `control`, in one process or several: of those, the one
+    that has the node. Failure when no simulator listens there."""
+    parts = [] if control.exists() else sorted(control.parent.glob(f"{control.name}.[0-9]*"))
+    answers = [_told(place, order) for place in parts or [control]]
+    return next((answer for answer in answers if answer.get("ok")), answers[0])
+
+
+def _part(control: Path, number: int) -> Path:
+    return control.with_name(f"{control.name}.{number}")
+
+
+def _told(control: Path, order: dict[str, Any]) -> dict[str, Any]:
     with socket.socket(socket.AF_UNIX) as line:
         line.settimeout(TIMEOUT_S)
         try:

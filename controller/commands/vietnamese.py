@@ -165,16 +165,40 @@ CATALOGUE: Mapping[str, str] = {
     ),
     "Write the configuration of the scenario's district.": "Ghi cấu hình huyện của kịch bản.",
     "written: {folder}. Now: loa --config {folder} run": "đã ghi: {folder}. Tiếp theo: loa --config {folder} run",
-    "'{name}' needs compressed time ({steps}): add --verify": ("'{name}' cần thời gian nén ({steps}): thêm --verify"),
+    "'{name}' needs compressed time ({steps}): {how}": "'{name}' cần thời gian nén ({steps}): {how}",
+    "{option} needs a scenario: --scenario NAME": "{option} cần một kịch bản: --scenario NAME",
+    "a scenario brings its own nodes: leave out --nodes": "kịch bản đã có sẵn cụm loa của nó: hãy bỏ --nodes",
+    "'all' can only be verified in compressed time: --scenario all --verify": (
+        "'all' chỉ kiểm chứng được trong thời gian nén: --scenario all --verify"
+    ),
+    "no scenario '{name}' ships{hint}; those that do: loa simulate --scenario list": (
+        "không có sẵn kịch bản '{name}'{hint}; xem các kịch bản có sẵn: loa simulate --scenario list"
+    ),
+    "{folder}: there is something already; name a folder that is new or empty": (
+        "{folder}: thư mục đã có dữ liệu; hãy chọn thư mục mới hoặc còn trống"
+    ),
     "this configuration is not the district of '{name}'; write it: {how}": (
         "cấu hình này không phải huyện của '{name}'; hãy ghi ra: {how}"
     ),
     "not as it was to be: {names}": "không đúng như mong đợi: {names}",
     "{incidents} incidents, {messages} messages in {took} s": "{incidents} sự cố, {messages} tin nhắn trong {took} s",
+    "another simulator listens at {control}; end it first": (
+        "một trình mô phỏng khác đang chạy tại {control}; hãy dừng nó trước"
+    ),
+    "waiting for {count} nodes to connect": "đang chờ {count} cụm loa kết nối",
+    "all are there; it begins in {seconds} s and ends at {ends}": (
+        "đã đủ cụm loa; bắt đầu sau {seconds} giây, kết thúc lúc {ends}"
+    ),
+    "not all of {count} nodes are connected after {seconds} s": (
+        "sau {seconds} giây vẫn chưa đủ {count} cụm loa kết nối"
+    ),
     "had to be": "phải là",
     "found": "thực tế",
     "The control socket of the simulated nodes.": "Socket điều khiển các cụm loa mô phỏng.",
     "A fault's code, as amplifier or line-open.": "Mã lỗi, như amplifier hoặc line-open.",
+    "A fault's code, as amplifier or line-open; everything if not given.": (
+        "Mã lỗi, như amplifier hoặc line-open; bỏ trống là sửa tất cả."
+    ),
     "End by itself, as 60s or 5m; with Ctrl-C if not given.": (
         "Tự kết thúc sau, như 60s hoặc 5m; bỏ trống thì bấm Ctrl-C."
     ),

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from controller.commands.simulate import tell
 from controller.wire.messages import Enrolment, KeySet, MediaAccess, MqttAccess
 from controller.wire.signing import generate_key
 from tests.integration.agent_rig import ask
@@ -105,12 +106,16 @@ async def test_processes_share_the_nodes_and_add_up_at_the_end(tmp_path: Path) -
         await asyncio.sleep(0.02)
     shares = [set((await ask(path, do="list"))["nodes"]) for path in sockets]
     assert shares == [{"node-0", "node-2"}, {"node-1"}]
+    for node in ("node-0", "node-1"):
+        order = {"do": "inject", "node": node, "fault": "amplifier"}
+        assert (await asyncio.to_thread(tell, control, order))["ok"], "whichever process has the node"
+    assert not (await asyncio.to_thread(tell, control, {"do": "inject", "node": "node-7", "fault": "fan"}))["ok"]
     while (await ask(sockets[0], do="summary"))["summary"]["trouble"] == "":
         await asyncio.sleep(0.02)
     process.send_signal(signal.SIGTERM)
     output, _ = await process.communicate()
     assert process.returncode == 0
     told = json.loads(output)
-    assert (told["nodes"], told["connected"]) == (3, 0)
+    assert (told["nodes"], told["connected"], told["broken"]) == (3, 0, 2)
     assert told["without_power"] == 0, "as it was when it was told to end, before every node said goodbye"
     assert told["trouble"] == "127.0.0.1:9: Connection refused"

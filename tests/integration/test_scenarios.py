@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -73,7 +74,30 @@ def test_a_district_without_a_configuration_to_take_the_rules_from_is_an_error_i
     words = ["simulate", "--scenario", "single-fuse", "--write-config", str(tmp_path / "fuse")]
     ran = CliRunner().invoke(app, [*words, "--config", str(tmp_path / "none")])
     assert isinstance(ran.exception, Failure)
-    assert "site.yaml" in str(ran.exception)
+    assert "there is no such folder" in ran.output
+
+
+def test_what_is_there_already_is_not_written_over(tmp_path: Path) -> None:
+    theirs = tmp_path / "config"
+    shutil.copytree(RULES, theirs)
+    before = (theirs / "nodes.yaml").read_text()
+    words = ["simulate", "--scenario", "single-fuse", "--write-config", str(theirs)]
+    ran = CliRunner().invoke(app, [*words, "--config", str(RULES)])
+    assert isinstance(ran.exception, Failure)
+    assert "something already" in str(ran.exception)
+    assert (theirs / "nodes.yaml").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("file", "mistake"), [("faults.yaml", "faults: [{severty: major}]\n"), ("alerts.yaml", "people: [\n")]
+)
+def test_a_mistake_in_the_rules_is_told_where_the_operator_made_it(file: str, mistake: str, tmp_path: Path) -> None:
+    rules = tmp_path / "config"
+    shutil.copytree(RULES, rules)
+    (rules / file).write_text(mistake)
+    ran = CliRunner().invoke(app, ["simulate", "--scenario", "repair", "--verify", "--config", str(rules)])
+    assert isinstance(ran.exception, Failure)
+    assert f"{rules / file}:" in ran.output
 
 
 @pytest.mark.parametrize("path", sorted(BAD.glob("*.yaml")), ids=lambda path: path.stem)

@@ -196,3 +196,27 @@ def test_a_data_folder_is_found_while_the_configuration_is_wrong(config: Path) -
     site = config / "site.yaml"
     site.write_text(re.sub(r"(?m)^data: \S+", "data: ../elsewhere", site.read_text()))
     assert base.data_folder(config) == config.parent / "elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--verify",), "--verify needs a scenario: --scenario NAME"),
+        (("--real-time",), "--real-time needs a scenario: --scenario NAME"),
+        (("--write-config", "there"), "--write-config needs a scenario: --scenario NAME"),
+        (("--scenario", "repair", "--verify", "--nodes", "2"), "leave out --nodes"),
+        (("--scenario", "all"), "--scenario all --verify"),
+        (("--scenario", "all", "--write-config", "there"), "--scenario all --verify"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_wrong_usage(
+    loa: Loa, config: Path, words: tuple[str, ...], said: str
+) -> None:
+    ran = loa("simulate", *words)
+    assert (ran.returncode, said in ran.stderr) == (base.USAGE, True), ran.stderr
+
+
+def test_a_scenario_that_does_not_ship_is_told_with_what_was_meant(loa: Loa, config: Path) -> None:
+    ran = loa("simulate", "--scenario", "storm-nigt", "--verify", LOA_LANG="vi")
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("loa: không có sẵn kịch bản 'storm-nigt' (có phải 'storm-night' không?)")

@@ -17,7 +17,12 @@ from controller.domain.asrun import Heard
 from controller.domain.liveness import Liveness
 
 HOME = Path(controller.__file__).parent
-FILES = [HOME / "cli.py", *(HOME / "commands").rglob("*.py"), *(HOME / "demo").glob("*.py")]
+FILES = [
+    HOME / "cli.py",
+    *(HOME / "commands").rglob("*.py"),
+    *(HOME / "demo").glob("*.py"),
+    *(HOME / "rehearsal").glob("*.py"),
+]
 INDIRECT = {*map(str, Heard), *map(str, Liveness)}
 
 
