@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from controller.rehearsal.scenario import Scenario, feeder_of
+from controller.rehearsal.scenario import Scenario, feeder_of, technicians
 
 COPIED = ("faults.yaml", "calendar.yaml")
 
@@ -60,12 +60,12 @@ def _alerts(scenario: Scenario, rules: Path, web_port: int) -> dict[str, Any]:
     alerts: dict[str, Any] = yaml.safe_load((rules / "alerts.yaml").read_text(encoding="utf-8"))
     people = [
         {
-            "id": f"kt-x{c:02d}",
+            "id": person,
             "name": f"Kỹ thuật viên xã {c:02d}",
             "communes": [f"x{c:02d}"],
-            "channels": [{"webhook": f"http://127.0.0.1:{web_port}/kt-x{c:02d}"}],
+            "channels": [{"webhook": f"http://127.0.0.1:{web_port}/{person}"}],
         }
-        for c in range(1, scenario.network.communes + 1)
+        for c, person in enumerate(technicians(scenario.network), 1)
     ]
     kept: dict[str, Any] = {key: alerts[key] for key in ("wait", "silence") if key in alerts}
     return {**kept, "people": people, "escalation": NEVER_REMIND}

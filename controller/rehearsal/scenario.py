@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -117,6 +117,18 @@ ACTIONS = (
 LASTING = ("fade", "lose", "delay", "broker", "controller", "clone")
 """What takes a while: `for` says how long."""
 
+OF_NODES = ("break", "mend", "battery", "fade", "lose", "clone", "keys")
+"""What befalls nodes: `to` says which, `spread` within what time."""
+
+GOES_WITH: Mapping[str, Sequence[str]] = {
+    "for": LASTING,
+    "to": OF_NODES,
+    "spread": OF_NODES,
+    "with": ("break",),
+    "by": ("acknowledge", "repair"),
+}
+"""What a step may have beside its action, and with which actions that means something."""
+
 
 class StepIn(Strict):
     """One thing that happens at `at`."""
@@ -147,6 +159,8 @@ class StepIn(Strict):
         if not isinstance(value, dict):
             return value
         found = [key for key in value if key in ACTIONS]
+        if found == ["clone"] and value["clone"] == "no":
+            found = []
         if len(found) != 1:
             unknown = [key for key in value if key not in _STEP_KEYS]
             hint = did_you_mean(unknown[0], ACTIONS) if unknown and not found else ""
@@ -214,8 +228,9 @@ def load(name: str) -> Scenario:
     problems = Problems()
     sheet = _sheet(path, name, problems)
     scenario = sheet.read(Scenario, ()) if sheet else None
-    if sheet and scenario:
-        _check_names(sheet, scenario)
+    if sheet:
+        _check_steps(sheet)
+        _check_expected(sheet)
     problems.raise_if_any()
     assert scenario is not None
     return scenario.model_copy(update={"name": path.stem})
@@ -237,24 +252,80 @@ def _sheet(path: Path, name: str, problems: Problems) -> Sheet | None:
     return None
 
 
-def _check_names(sheet: Sheet, scenario: Scenario) -> None:
-    """Steps speak of what is there, and faults take the arguments they are given."""
-    known = members(scenario.network)
-    for number, step in enumerate(scenario.steps):
+def _check_steps(sheet: Sheet) -> None:
+    """Steps speak of what is there and come before the end, and faults take the arguments they are given. Each step
+    that can be read is looked at, whatever is wrong elsewhere."""
+    known, people, end = _district(sheet)
+    for where, block in sheet.blocks("steps"):
+        step = sheet.read(StepIn, where)
+        if step is None:
+            continue
+        for key, actions in GOES_WITH.items():
+            if key in block and step.action not in actions:
+                sheet.problem((*where, key), f"'{key}' goes with {', '.join(actions)}", at_key=True)
         for name in step.to:
-            if name not in known:
-                message = f"unknown node, feeder or commune {shown(name)}{did_you_mean(name, known)}"
-                sheet.problem(("steps", number, "to"), message)
-        if step.broken is not None:
-            takes = FAULTS[step.broken].args
-            for name in step.arguments:
-                if name not in takes:
-                    message = f"fault '{step.broken}' takes no {shown(name)}{did_you_mean(name, takes)}"
-                    sheet.problem(("steps", number, "with", name), message, at_key=True)
-    for number, one in enumerate(scenario.expect.incidents):
-        if one.subject not in known and one.subject != "centre":
+            if known and name not in known:
+                sheet.problem(
+                    (*where, "to"), f"unknown node, feeder or commune {shown(name)}{did_you_mean(name, known)}"
+                )
+        if people and step.by not in people:
+            sheet.problem((*where, "by"), f"unknown person {shown(step.by)}{did_you_mean(step.by, people)}")
+        if end is not None and step.at > end:
+            sheet.problem((*where, "at"), "comes after the end: see 'lasts'")
+        for name, message in _misfits(step):
+            sheet.problem((*where, "with", name), message, at_key=True)
+
+
+def _misfits(step: StepIn) -> Iterator[tuple[str, str]]:
+    """Arguments that the fault of a step does not take, or not like this."""
+    if step.broken is None:
+        return
+    takes = FAULTS[step.broken].args
+    for name, value in step.arguments.items():
+        if name not in takes:
+            yield name, f"fault '{step.broken}' takes no {shown(name)}{did_you_mean(name, takes)}"
+        elif _kind(value) != _kind(takes[name]):
+            yield name, f"{shown(name)} of fault '{step.broken}' is wanted as {_kind(takes[name])}"
+
+
+def _kind(value: Value) -> str:
+    return "yes or no" if isinstance(value, bool) else "a word" if isinstance(value, str) else "a number"
+
+
+def _check_expected(sheet: Sheet) -> None:
+    """What must be concluded is of subjects and people that are there. It may open after the end: the controller's
+    clock can be stepped."""
+    known, people, _ = _district(sheet)
+    expect = sheet.root.get("expect")
+    if not isinstance(expect, Map):
+        return
+    for where, _ in sheet.blocks("expect", "incidents"):
+        one = sheet.read(IncidentIn, where)
+        if one is None:
+            continue
+        if known and one.subject not in known and one.subject != "centre":
             message = f"unknown subject {shown(one.subject)}{did_you_mean(one.subject, known)}"
-            sheet.problem(("expect", "incidents", number, "subject"), message)
+            sheet.problem((*where, "subject"), message)
+    messages = expect.get("messages")
+    for person in messages if isinstance(messages, Map) and people else ():
+        if person not in people:
+            message = f"unknown person {shown(person)}{did_you_mean(person, people)}"
+            sheet.problem(("expect", "messages", person), message, at_key=True)
+
+
+def _district(sheet: Sheet) -> tuple[Mapping[str, tuple[str, ...]], Sequence[str], timedelta | None]:
+    """Who is there (nobody if the network cannot be read), which people, and when it ends (None if that cannot be)."""
+    network = sheet.read(NetworkIn, ("network",)) if "network" in sheet.root else NetworkIn()
+    try:
+        end = _time(sheet.root.get("lasts"))
+    except ValueError:
+        end = None
+    return (members(network), technicians(network), end) if network else ({}, (), end)
+
+
+def technicians(network: NetworkIn) -> tuple[str, ...]:
+    """The people of the district: one for each commune."""
+    return tuple(f"kt-x{c:02d}" for c in range(1, network.communes + 1))
 
 
 def members(network: NetworkIn) -> Mapping[str, tuple[str, ...]]:
@@ -273,4 +344,4 @@ def feeder_of(network: NetworkIn, commune: int, node: int) -> str:
     return f"x{commune:02d}-f{(node - 1) * network.feeders // network.nodes + 1}"
 
 
-__all__ = ["ConfigError", "Scenario", "feeder_of", "load", "members", "names"]
+__all__ = ["ConfigError", "Scenario", "feeder_of", "load", "members", "names", "technicians"]
