@@ -30,6 +30,10 @@ STALLED_S = 5.0
 be read, and is not silence."""
 SECURITY = "security"
 
+NO_FORGERY = frozenset({"older", "expired", "unreachable", "storage"})
+"""Why a node refuses a document that nobody need have forged (docs/protocol.md, 5): an old copy, a bad clock, no way to
+the file, a full disk. Of an expired one a node whose clock is right reports `security` itself."""
+
 Expects = Callable[[str, datetime, str], bool | None]
 _PAST = Session.PAST
 
@@ -216,7 +220,7 @@ class Nodes:
         match entry.kind:
             case "selftest":
                 changed = self._selftest(health, entry, mono)
-            case "playlists" if entry.result == "rejected" and entry.reason != "older":
+            case "playlists" if entry.result == "rejected" and entry.reason not in NO_FORGERY:
                 evidence = {"reason": entry.reason or "?"}
                 changed = self._has_rule(health, SECURITY) and health.watches.struck(SECURITY, evidence, mono)
         self.watch(health, mono)

@@ -12,7 +12,7 @@ const [path, folder] = process.argv.slice(2);
 if (!folder) throw new Error("usage: node node.mjs ENROLMENT.json FOLDER");
 const { node: me, root, ...enrolment } = JSON.parse(readFileSync(path, "utf8"));
 const keys = loadKeys(enrolment.keys), boot = randomBytes(4).toString("hex");
-let client = null, up = false, conn = 0, seq = 0, stopping = false, alarmed = Infinity;
+let client = null, up = false, conn = 0, seq = 0, stopping = false, alarmed = Date.now();
 let settings = {}, held = { epoch: 0, rev: 0 }, playlists = [];
 let nextBeat = 0, retryAt = 0, pause = 1000 + Math.random() * 4000, resendAt = Infinity, resendMs = 20_000, resentAt = 0;
 const own = (tail) => `${root}/up/${me}/${tail}`;
@@ -136,6 +136,7 @@ function onAck(ack) {
   if (!disk.entries.length) resendAt = Infinity;
 }
 async function onMessage(topic, payload) {
+  if (!payload.length) return; // the broker is to keep nothing there any more
   const [where, name, what] = topic.slice(root.length + 1).split("/");
   try {
     if (what === "playlists") await onPlaylists(payload);

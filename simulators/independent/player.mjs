@@ -1,5 +1,6 @@
 // Sections 6 and 8: what sounds when. It gives no sound, but takes its real time and writes down what it did.
 const ON_TIME_MS = 2000, JOIN_FROM_MS = 250;
+const words = (message) => JSON.stringify([message?.tracks, message?.repeat]);
 const lengthOf = (tracks) => tracks.reduce((sum, track) => sum + track.duration_ms, 0);
 const assetsOf = (tracks) => tracks.flatMap((t) => (t.kind === "file" ? [t] : t.fallback ? [t.fallback] : []));
 export class Player {
@@ -24,16 +25,16 @@ export class Player {
     this._items.set(one.id, { ...one, start, length, volume, position: 0, played: 0 });
   }
   stop(id) {
-    const item = id ? this._items.get(id) : this.current;
-    if (item && !item.alarm) this._cancel(item, "stopped");
+    const due = [...this._items.values()].filter((one) => (id ? one.id === id : one.began || one.start <= Date.now()));
+    for (const item of due) if (!item.alarm) this._cancel(item, "stopped");
   }
   // A state of a zone.
   alarm(message) {
-    const state = { over: false, ...this._disk.state.emergencies[message.id] };
-    if (state.message && message.rev <= state.message.rev) return;
-    this._disk.state.emergencies[message.id] = { ...state, message };
+    const all = this._disk.state.emergencies, { message: last, over } = all[message.id] ?? {};
+    if (last && message.rev <= last.rev) return;
+    all[message.id] = { message, over: !!over && (!message.active || words(last) === words(message)) };
     this._disk.save();
-    this._alarm(this._disk.state.emergencies[message.id]);
+    this._alarm(all[message.id]);
   }
   needed = () => [...this._items.values()].flatMap((item) =>
     assetsOf(item.tracks).map((asset) => ({ ...asset, at: item.start, playlist: item.alarm ? undefined : item.id })));
@@ -59,11 +60,11 @@ export class Player {
     if (!message.active) return this._endAlarm(item ?? { id: key, alarm: message.id });
     const { times = 1, gap_ms: gap = 0 } = message.repeat ?? {};
     const fresh = { id: key, alarm: message.id, start: 0, rank: Infinity, position: 0, played: 0 };
-    const same = JSON.stringify(item?.tracks) === JSON.stringify(message.tracks);
-    const now = { tracks: message.tracks, length, gap, whole: times * (length + gap) - gap, ordered: message.iat,
-      rev: message.rev, volume: message.volume ?? 100, until: Date.parse(message.not_after) };
+    const same = words(item) === words(message);
+    const now = { tracks: message.tracks, repeat: message.repeat, length, gap, whole: times * (length + gap) - gap,
+      ordered: message.iat, rev: message.rev, volume: message.volume ?? 100, until: Date.parse(message.not_after) };
     if (item && !same && item === this.current) this.current = null; // another message begins anew
-    this._items.set(key, Object.assign(item ?? fresh, now));
+    this._items.set(key, Object.assign((same && item) || fresh, now));
   }
   _endAlarm(item) {
     const state = this._disk.state.emergencies[item.alarm];

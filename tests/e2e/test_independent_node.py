@@ -80,9 +80,16 @@ async def test_it_obeys_an_emergency_and_its_end(network: Stranger) -> None:
     await network.until(lambda: _holds_sounds(network), within=90)
     order = await network.post("emergency", sound="thu-nghiem", to=["all"], by="hương")
     await network.until(lambda: _emergency(network, order["id"], "sounding"), within=20)
+    await network.post(f"emergency/{order['id']}/update", times=9, by="hương")  # begins anew, and is told anew
+    await network.until(lambda: _begun(network, [1, 2]), within=20)
     await network.post(f"emergency/{order['id']}/end", by="đình")
     await network.until(lambda: _emergency(network, order["id"], "ended"), within=20)
     assert network.said(f"!{order['id']}")[0]["what"] == "sounds"
+    _intrude(network, "loa/v1/zones/all/emergency", b"")  # as the controller does when no node can hold it any more
+    await network.post(f"nodes/{ME}/selftest")
+    await network.until(lambda: _tested(network))
+    entries = await network.stored(lambda tx: tx.journal(ME))
+    assert not [each for each in entries if each.result == "rejected"], "an empty payload is no forgery"
 
 
 async def test_it_obeys_orders(network: Stranger) -> None:
@@ -143,6 +150,16 @@ async def _reached(network: Stranger, occurrence: str, state: str) -> Json | Non
 
 async def _emergency(network: Stranger, id: str, state: str) -> bool:
     return bool((await network.get(f"emergency/{id}"))["counts"][state] >= 1)
+
+
+async def _begun(network: Stranger, revisions: list[int]) -> bool:
+    told = await network.stored(lambda tx: tx.journal(ME))
+    begun = [each.rev or 0 for each in told if (each.kind, each.result) == ("emergency", "started")]
+    return sorted(begun) == revisions
+
+
+async def _tested(network: Stranger) -> bool:
+    return "selftest" in {each.kind for each in await network.stored(lambda tx: tx.journal(ME))}
 
 
 async def _holds_sounds(network: Stranger) -> bool:

@@ -322,14 +322,15 @@ async def test_a_latch_that_needs_a_person_opens_only_by_a_persons_word_and_good
 async def test_a_refused_playlist_is_a_security_incident_until_a_person_says_otherwise() -> None:
     async with Ward() as ward:
         await ward.all_born()
-        await ward["c1-1"].journal("playlists", result="rejected", reason="older")
-        await ward.pass_time(30)
-        assert await ward.open() == []
-        await ward["c1-1"].journal("playlists", result="rejected", reason="signature")
-        await ward["c1-1"].fault("security", reason="signature")
+        for harmless in ("older", "expired", "unreachable", "storage"):
+            await ward["c1-1"].journal("playlists", result="rejected", reason=harmless)
+            await ward.pass_time(30)
+            assert await ward.open() == [], harmless
+        await ward["c1-1"].journal("playlists", result="rejected", reason="bad-signature")
+        await ward["c1-1"].fault("security", reason="bad-signature")
         await ward.pass_time(600)
         (incident,) = await ward.open()
-        assert (incident.cause, incident.evidence) == ("security", {"reason": "signature"})
+        assert (incident.cause, incident.evidence) == ("security", {"reason": "bad-signature"})
         await ward["c1-1"].fault("security", raised=False)
         await ward.pass_time(600)
         assert len(await ward.open()) == 1
