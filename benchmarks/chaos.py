@@ -11,7 +11,7 @@ import asyncio
 import os
 import random
 import re
-import shutil
+import shlex
 import sys
 import tempfile
 import time
@@ -20,9 +20,8 @@ from pathlib import Path
 
 from benchmarks.report import FOLDER, Report
 from tests import postgresql
-from tests.chaos.plan import Kind, acts
-from tests.chaos.run import Outcome, impossible, run
-from tests.e2e.kills import COMMUNES, NODES
+from tests.chaos.plan import Kind
+from tests.chaos.run import Outcome, impossible, planned, run
 
 DEFAULT = "2m"
 LEAST_S = 30.0
@@ -30,17 +29,17 @@ LEAST_S = 30.0
 
 def main() -> None:
     asked = _arguments(sys.argv[1:] if sys.argv[0].endswith("chaos.py") else [])
-    if asked.show:
-        print(*acts(asked.seed, asked.length_s, nodes=NODES, communes=COMMUNES), sep="\n")
-        return
     with ExitStack() as stack:
         cluster = _server(stack) if asked.postgresql else None
         without = impossible(cluster)
         for kind, why in without.items():
             print(f"not done here: {kind}: {why}")
+        if asked.show:
+            print(*planned(asked.seed, asked.length_s, without, asked.only), sep="\n")
+            return
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="loa-chaos-", ignore_cleanup_errors=True)))
         os.chmod(folder, 0o711)
-        again = f"--for {asked.length_s:.0f}s --seed {asked.seed}" + (" --postgresql" if asked.postgresql else "")
+        again = _again(asked)
         print(f"to do the same again: {again}", flush=True)
         began = time.monotonic()
         work = run(
@@ -51,12 +50,23 @@ def main() -> None:
             cluster=cluster,
             only=asked.only,
             tell=lambda line: print(line, flush=True),
+            keep=asked.keep,
         )
         outcome = asyncio.run(work)
-        if outcome.verdict.broken and asked.keep:
-            _keep(folder, Path(asked.keep))
     _report(outcome, "chaos_postgresql" if asked.postgresql else "chaos", time.monotonic() - began, asked.report)
     _tell(outcome, again)
+
+
+def _again(asked: argparse.Namespace) -> str:
+    """The options that do the same acts on a machine that can do the same."""
+    words = [
+        "--for",
+        f"{asked.length_s:g}s",
+        "--seed",
+        str(asked.seed),
+        *(["--postgresql"] if asked.postgresql else []),
+    ]
+    return shlex.join([*words, *(["--only", *asked.only] if asked.only else [])])
 
 
 def _arguments(words: list[str]) -> argparse.Namespace:
@@ -67,7 +77,7 @@ def _arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--only", type=_kind, nargs="+", default=(), metavar="KIND", help=", ".join(Kind))
     parser.add_argument("--show", action="store_true", help="print what would be done, and do nothing")
     parser.add_argument("--report", type=Path, default=FOLDER, help="folder for the figures")
-    parser.add_argument("--keep", help="a folder for logs and database when a promise was broken")
+    parser.add_argument("--keep", type=Path, help="a folder for logs and database when a promise was broken")
     return parser.parse_args(words)
 
 
@@ -93,11 +103,6 @@ def _server(stack: ExitStack) -> postgresql.Cluster:
     if programs is None:
         sys.exit("no PostgreSQL server is installed here")
     return stack.enter_context(postgresql.cluster(programs))
-
-
-def _keep(folder: Path, to: Path) -> None:
-    """What somebody who looks for the cause wants; in a file system that outlives this process."""
-    shutil.copytree(folder, to, dirs_exist_ok=True, ignore=shutil.ignore_patterns("ctl", "ballast"))
 
 
 def _report(outcome: Outcome, name: str, seconds: float, folder: Path) -> None:

@@ -27,6 +27,14 @@ class Alarm:
     ended: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Injected:
+    """A fault that a node was given."""
+
+    node: str
+    code: str
+
+
 @dataclass(slots=True)
 class Hands:
     """Carries out acts on `stage`; `tell` gets a line for each."""
@@ -38,6 +46,7 @@ class Hands:
     refused: list[str] = field(default_factory=list)
     """Acts that could not be done as the network was then: a fault for nodes that are just coming up."""
     alarms: list[Alarm] = field(default_factory=list)
+    faults: list[Injected] = field(default_factory=list)
 
     async def carry_out(self, acts: Sequence[Act], began: float) -> None:
         """All of them, `began` being the plan's zero on the monotonic clock."""
@@ -188,6 +197,7 @@ class Hands:
     @asynccontextmanager
     async def fault(self, act: Act) -> AsyncIterator[None]:
         await self.stage.control(do="inject", node=act.target, fault=act.way)
+        self.faults.append(Injected(act.target, act.way))
         yield
         await self.stage.control(do="mend", node=act.target, fault=act.way)
 

@@ -3,31 +3,38 @@ reading of `Evidence`.
 
 A node's own journal tells what was heard; a subscriber of our own wrote down what passed the broker, so that the
 database is not its own witness. An airing that was not heard needs a reason in the ledger, and that reason needs a
-cause: something that was really done to this node, or to all, at a time when it mattered.
+cause: something that was really done to this node, or to all, at a time when it mattered. In an hour of chaos something
+is always wrong somewhere, which would excuse everything: so what a node held in time needs a cause at that very node,
+what is to be restarted however late is lost by its power or its player alone, and an emergency that was published while
+its node was heard must have sounded.
 """
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
+from broadcasts.model import assets_of
 from controller.adapters.store.engine import file_of
 from controller.domain.canary import RECIPIENT as CANARY
 from controller.domain.delivery import Delivery, DeliveryEvent, DeliveryState, OccurrenceRow
 from controller.domain.escalation import OutboxRow, OutboxState
 from controller.domain.incidents import Incident
-from controller.domain.outbox import WAITING, Policy, key_of
+from controller.domain.notready import SCOPE as NOTICE
+from controller.domain.outbox import UNSURE, WAITING, Policy, key_of
 from controller.ports import AttemptRow, Tx
-from controller.wire.messages import JournalEntry, PlaylistsDoc
+from controller.wire.messages import JournalEntry, PlaylistsDoc, Track
 from controller.wire.signing import payload_of
-from tests.chaos.hands import Alarm
+from tests.chaos.hands import Alarm, Injected
 from tests.chaos.operator import WITHIN, Promise
 from tests.chaos.plan import Kind
 from tests.chaos.stage import NODES, Trouble
-from tests.e2e.kills import Account, Recorder, of_documents, of_orders
+from tests.e2e.kills import Account, Notes, of_documents, of_orders
 
 S = DeliveryState
 ON_TIME_MS = 2_500
@@ -37,6 +44,18 @@ AFTERMATH = timedelta(seconds=45)
 runs out, the plan is made."""
 
 FAR = timedelta(days=400)
+HELD_BEFORE = timedelta(seconds=2)
+"""A document that a node has accepted this long before a start, with the audio, needs nobody else any more."""
+FROM_THE_START_MS = 1_000
+"""So far may a start be from where `late_ms` puts it: more is a document that says another time than was asked for."""
+REACTS_S = 5.0
+"""A node that is heard this long after an emergency was published has had it."""
+BEATS_S = 3.5
+"""Two heartbeats that are no further apart are of one connection."""
+FEW = 6
+"""Faults of fewer nodes and kinds may all have come while nobody could see them."""
+ANNOUNCED_IN = timedelta(seconds=60)
+"""An incident's first message may go at `announce_at`; this machine takes its time."""
 
 
 @dataclass(slots=True)
@@ -46,7 +65,7 @@ class Evidence:
     promises: Mapping[str, Promise]
     alarms: Sequence[Alarm]
     troubles: Sequence[Trouble]
-    recorder: Recorder
+    recorder: Notes
     arrived: Sequence[Mapping[str, str]]
     repeats_allowed: int
     """How often a sender or a receiver was killed or cut off, in the midst of a message at the worst."""
@@ -62,6 +81,8 @@ class Evidence:
     versions: dict[str, tuple[int, int]] = field(default_factory=dict)
     people: Sequence[str] = ()
     """Who is to be told; each is named for a commune."""
+    faults: Sequence[Injected] = ()
+    read_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def read(self, tx: Tx) -> None:
         """What the database holds."""
@@ -97,6 +118,7 @@ class Verdict:
 def judged(evidence: Evidence) -> Verdict:
     """All promises but what only the database's own tools can tell (`damage`)."""
     verdict = Verdict()
+    verdict.add("nothing to judge by", _blind(evidence))
     _nothing_twice(evidence, verdict)
     _nothing_stale(evidence, verdict)
     _nothing_silent(evidence, verdict)
@@ -105,6 +127,16 @@ def judged(evidence: Evidence) -> Verdict:
     _forwards(evidence, verdict)
     _whole(evidence, verdict)
     return verdict
+
+
+def _blind(evidence: Evidence) -> Iterable[str]:
+    """A witness who saw nothing at all was not there."""
+    if evidence.promises and not any(one.kind == "started" for each in evidence.journals.values() for one in each):
+        yield "no node began anything"
+    if not evidence.recorder.documents:
+        yield "no document passed the broker"
+    if not evidence.arrived:
+        yield "no message reached anybody"
 
 
 # --- nothing twice, nothing stale ---------------------------------------------------------------------------
@@ -120,6 +152,23 @@ def _nothing_twice(evidence: Evidence, verdict: Verdict) -> None:
     verdict.counts["airings"] = len(evidence.promises)
     verdict.counts["heard"] = starts.total()
     verdict.add("twice", (f"{id} on {node}: {count} times" for (id, node), count in starts.items() if count > 1))
+    verdict.add("twice", _alarms_twice(evidence))
+
+
+def _alarms_twice(evidence: Evidence) -> Iterable[str]:
+    """An emergency that is still on begins again where power or the program came back, and nowhere else."""
+    starts = Counter(
+        (entry.id, node)
+        for node, entries in evidence.journals.items()
+        for entry in entries
+        if (entry.kind, entry.result) == ("emergency", "started")
+    )
+    for (id, node), count in starts.items():
+        boots = sum(
+            one.what in {Kind.POWER_CUT, Kind.KILL_NODES} and one.node in ("", node) for one in evidence.troubles
+        )
+        if count > 1 + boots:
+            yield f"{id} on {node}: {count} times, with {boots} boots"
 
 
 def _nothing_stale(evidence: Evidence, verdict: Verdict) -> None:
@@ -134,6 +183,20 @@ def _nothing_stale(evidence: Evidence, verdict: Verdict) -> None:
                 seen = version is not None and (node, *version) in documents
                 held = _may_sound(documents, node, version) if version is not None and seen else None
                 verdict.add("stale", _stale(node, entry, held, evidence.promises.get(entry.playlist)))
+    verdict.add("stale", _still_named(evidence))
+
+
+def _still_named(evidence: Evidence) -> Iterable[str]:
+    """What was taken back is in no document that is made some time later by somebody who could read the file."""
+    blind = {Kind.STEP_CLOCK, Kind.BAD_EDIT, Kind.STOP_CONTROLLER, Kind.FILL_DISK}
+    gone = {id: one.taken_back for id, one in evidence.promises.items() if one.taken_back}
+    for node, token in evidence.recorder.documents:
+        document = payload_of(PlaylistsDoc, token)
+        made = datetime.fromtimestamp(document.iat, UTC)
+        for id in {one.id for one in document.playlists} & gone.keys():
+            late = made - gone[id] > timedelta(seconds=10)
+            if late and not _happened(evidence, blind, node, gone[id] - timedelta(seconds=5), made):
+                yield f"{id} is in document {document.epoch}.{document.rev} of {node}, {made - gone[id]} after its end"
 
 
 def _may_sound(
@@ -149,8 +212,12 @@ def _stale(node: str, entry: JournalEntry, held: frozenset[str] | None, promise:
         yield f"{entry.playlist} began on {node} after it had accepted a document without it"
     if promise is not None:
         limit = ON_TIME_MS if promise.late == "drop" else WITHIN / timedelta(milliseconds=1)
-        if (entry.late_ms or 0) > limit:
-            yield f"{entry.playlist} began on {node} {entry.late_ms} ms late"
+        late_ms = entry.late_ms or 0
+        if late_ms > limit:
+            yield f"{entry.playlist} began on {node} {late_ms} ms late"
+        meant = (entry.at - promise.start) / timedelta(milliseconds=1)
+        if not promise.ordered and (meant < -FROM_THE_START_MS or abs(meant - late_ms) > FROM_THE_START_MS):
+            yield f"{entry.playlist} began on {node} {meant:.0f} ms from what was asked for, and said {late_ms}"
 
 
 def _playlists(documents: Sequence[tuple[str, bytes]]) -> dict[tuple[str, int, int], frozenset[str]]:
@@ -191,14 +258,68 @@ def _unexplained(evidence: Evidence, promise: Promise, node: str, row: Delivery 
 
 
 def _caused(evidence: Evidence, promise: Promise, node: str, row: Delivery) -> bool:
+    """Something was really done that leads to this very verdict."""
     end = promise.start + WITHIN
     if row.state is S.FAILED and row.reason == "restart":
         return _happened(evidence, {Kind.POWER_CUT, Kind.KILL_NODES}, node, promise.saved, end)
     if row.state is S.FAILED and row.reason == "player-hung":
         return _happened(evidence, {Kind.FREEZE}, node, promise.saved, end)
-    if promise.taken_back is not None or _happened(evidence, {Kind.STEP_CLOCK}, node, promise.saved - AFTERMATH, end):
+    if promise.taken_back is not None:
         return True
+    # a controller that is an hour ahead takes back what it holds for over; no clock makes a node miss what it holds
+    taken_back = row.state in {S.CANCELLED, S.UNKNOWN} or row.reason == "cancelled"
+    if taken_back and _happened(
+        evidence, {Kind.STEP_CLOCK}, node, promise.saved - AFTERMATH, promise.start + 2 * AFTERMATH
+    ):
+        return True
+    if promise.late != "restart" and not taken_back and _held(evidence, promise, node):
+        return _prevented(evidence, promise, node, row.reason)
     return _excused(evidence, promise, node)
+
+
+def _held(evidence: Evidence, promise: Promise, node: str) -> bool:
+    """The node had it in its document, and all of its audio, before the start."""
+    by, audio = promise.start - HELD_BEFORE, set[str]()
+    version: tuple[int, int] | None = None
+    for entry in evidence.journals[node]:
+        if entry.at > by:
+            continue
+        if entry.kind == "prefetched" and entry.sha256:
+            audio.add(entry.sha256)
+        elif entry.kind == "playlists" and entry.result == "accepted":
+            version = (entry.epoch or 0, entry.rev or 0)
+    for to, token in evidence.recorder.documents if version else ():
+        document = payload_of(PlaylistsDoc, token)
+        if (to, document.epoch, document.rev) == (node, *(version or ())):
+            return any(one.id == promise.occurrence and _assets(one.tracks) <= audio for one in document.playlists)
+    return False
+
+
+def _assets(tracks: Iterable[Track]) -> set[str]:
+    return {asset.sha256 for track in tracks for asset in assets_of(track)}
+
+
+def _prevented(evidence: Evidence, promise: Promise, node: str, reason: str) -> bool:
+    """What a node holds in time is kept from sounding by what is done to the node itself, or by what sounds there."""
+    local = {Kind.POWER_CUT, Kind.KILL_NODES, Kind.STOP_NODES, Kind.FREEZE, Kind.NODE_CLOCK}
+    begin, end = promise.start - timedelta(seconds=15), promise.start + timedelta(seconds=5)
+    busy = reason in {"preempted", "late"} and _is_busy(evidence.journals[node], promise)
+    return busy or _happened(evidence, local, node, begin, end)
+
+
+def _is_busy(entries: Iterable[JournalEntry], promise: Promise) -> bool:
+    """Something else had the horn when it was due and as long as it may be late."""
+    sounding: set[str] = set()
+    last = promise.start + timedelta(milliseconds=ON_TIME_MS)
+    for entry in entries:
+        if entry.at > last:
+            break
+        id = entry.playlist or entry.id or ""
+        if entry.kind in {"started", "resumed"} or (entry.kind, entry.result) == ("emergency", "started"):
+            sounding.add(id)
+        elif entry.at < promise.start and (entry.kind in {"completed", "failed"} or entry.result == "ended"):
+            sounding.discard(id)
+    return bool(sounding)
 
 
 def _excused(evidence: Evidence, promise: Promise, node: str) -> bool:
@@ -232,20 +353,51 @@ def _emergencies(evidence: Evidence, verdict: Verdict) -> None:
         for node in (node for node in NODES if node.startswith(alarm.commune)):
             heard = [entry.result for entry in said.get((alarm.id, node), [])]
             verdict.add("emergency", _wrong_alarm(evidence, alarm, node, heard))
+    verdict.add("emergency", _unheard(evidence, verdict))
 
 
 def _wrong_alarm(evidence: Evidence, alarm: Alarm, node: str, heard: Sequence[str | None]) -> Iterable[str]:
     end = alarm.end_asked or alarm.asked + WITHIN
-    others = [one for one in evidence.troubles if one.what != Kind.EMERGENCY]
-    calm = not any(one.node in ("", node) and one.meets(alarm.asked - AFTERMATH, end) for one in others)
-    if calm and end - alarm.asked >= timedelta(seconds=3) and "started" not in heard:
-        yield f"{alarm.id} was not heard on {node}, and nothing was wrong"
     if (
         heard
         and heard[-1] == "started"
         and not _happened(evidence, {Kind.POWER_CUT, Kind.KILL_NODES}, node, alarm.asked, end + WITHIN)
     ):
         yield f"{alarm.id} never ended on {node}"
+
+
+def _unheard(evidence: Evidence, verdict: Verdict) -> Iterable[str]:
+    """An emergency that was published while a node was there, and still is some seconds later, has sounded there."""
+    states = evidence.recorder.alarms
+    started = {
+        (entry.id, node)
+        for node, entries in evidence.journals.items()
+        for entry in entries
+        if (entry.kind, entry.result) == ("emergency", "started")
+    }
+    over: dict[str, float] = defaultdict(lambda: math.inf)
+    for at, state in states:
+        if not state.active:
+            over[state.id] = min(over[state.id], at)
+    due: set[tuple[str, str]] = set()
+    for at, state in states:
+        last = min([over[state.id], *(t for t, one in states if one.id != state.id and one.iat >= state.iat)])
+        for node in (node for node in NODES if state.active and state.aud in ("zone:all", f"zone:{node[:-3]}")):
+            held = {one.sha256 for one in evidence.journals[node] if one.kind == "prefetched"}
+            if _assets(state.tracks) <= held and _was_there(evidence.recorder.beats.get(node, ()), at, last):
+                due.add((state.id, node))
+    verdict.counts["emergencies that had to sound"] = len(due)
+    return (f"{id} was not heard on {node}, which was there" for id, node in sorted(due - started))
+
+
+def _was_there(beats: Sequence[float], at: float, last: float) -> bool:
+    """Heard before `at` and on until REACTS_S later, without a break, all before `last`."""
+    until = at + REACTS_S
+    if until > last:
+        return False
+    near = [beat for beat in beats if at - BEATS_S <= beat <= until + BEATS_S]
+    whole = near and near[0] <= at and near[-1] >= until
+    return bool(whole) and all(later - earlier <= BEATS_S for earlier, later in pairwise(near))
 
 
 # --- no alert lost ------------------------------------------------------------------------------------------
@@ -264,9 +416,12 @@ def _alerts(evidence: Evidence, verdict: Verdict) -> None:
     verdict.counts["messages repeated by the same key"] = arrived.total() - len(arrived)
     for incident in (one for one in evidence.incidents if one.subject != CANARY):
         verdict.add("alert lost", _untold(evidence, incident, rows[incident.id]))
+    verdict.add("alert lost", _unnoticed(evidence, verdict))
     for row in evidence.outbox:
         verdict.add("alert lost", _undelivered(evidence, row, arrived))
     verdict.add("alert twice", _twice_by_key(evidence, arrived))
+    verdict.add("alert twice", _oftener_than_tried(evidence, arrived))
+    verdict.add("alert of nobody", _unwritten(evidence))
     verdict.add("alert twice", _two_keys(evidence.outbox))
     verdict.add("recovered without opened", _unopened(rows))
 
@@ -277,8 +432,11 @@ def _plain(key: str) -> str:
 
 
 def _untold(evidence: Evidence, incident: Incident, rows: Sequence[OutboxRow]) -> Iterable[str]:
-    """Everybody who is to hear of an announced incident has a row."""
+    """Everybody who is to hear of an announced incident has a row; who was told of it hears of its end."""
     if not incident.announced:
+        when = incident.announce_at
+        if when and incident.parent is None and incident.closed_at is None and when + ANNOUNCED_IN < evidence.read_at:
+            yield f"incident {incident.id} ({incident.cause} at {incident.subject}) was to be told at {when:%H:%M:%S}"
         return
     told = {row.recipient for row in rows}
     # those who care for its nodes; of the centre itself everybody
@@ -286,6 +444,20 @@ def _untold(evidence: Evidence, incident: Incident, rows: Sequence[OutboxRow]) -
     for person in evidence.people:
         if any(person.endswith(place) for place in places) and person not in told:
             yield f"incident {incident.id} ({incident.cause} at {incident.subject}): no message to {person}"
+    ends = {row.recipient for row in rows if row.transition.startswith("recovered")}
+    if incident.closed_at is not None and incident.scope != NOTICE:
+        yield from (f"incident {incident.id} is over, which nobody told {one}" for one in sorted(told - ends))
+
+
+def _unnoticed(evidence: Evidence, verdict: Verdict) -> Iterable[str]:
+    """Of the faults that were put in, again and again, most became incidents. Not all must: some came and went while
+    nobody could see them."""
+    put_in = {(one.node, one.code) for one in evidence.faults}
+    found = {(one.subject, one.cause) for one in evidence.incidents if one.announced}
+    verdict.counts["faults put in, by node and kind"] = len(put_in)
+    verdict.counts["of these told"] = len(put_in & found)
+    if len(put_in) >= FEW and len(put_in & found) * 2 < len(put_in):
+        yield f"{len(put_in)} faults were put in, {len(put_in & found)} of them were told"
 
 
 def _undelivered(evidence: Evidence, row: OutboxRow, arrived: Mapping[str, int]) -> Iterable[str]:
@@ -299,17 +471,45 @@ def _undelivered(evidence: Evidence, row: OutboxRow, arrived: Mapping[str, int])
         case OutboxState.MERGED:
             if not arrived[_plain(row.last_error.removeprefix("told with "))]:
                 yield f"{name} is told with another that never arrived"
-        case OutboxState.DEAD | OutboxState.UNCERTAIN:
+        case OutboxState.DEAD:
+            yield f"{name} was given up: {row.last_error}"
+        case OutboxState.UNCERTAIN:
             if not row.last_error:
-                yield f"{name} is {row.state} without a reason"
+                yield f"{name} is uncertain without a reason"
         case _ if not _waits_its_turn(evidence, row):
             yield f"{name} is {row.state} still: {row.last_error}"
 
 
 def _waits_its_turn(evidence: Evidence, row: OutboxRow) -> bool:
-    """Not lost, only spaced: this person got as many messages as may go at once."""
-    sent = [one for one in evidence.outbox if one.recipient == row.recipient and one.sent_at]
-    return row.state in WAITING and len(sent) >= Policy().burst
+    """Not lost, only spaced: this person just got as many messages as may go at once; or perhaps it arrived, and is
+    sent again when that is polite."""
+    policy = Policy()
+    since = evidence.read_at - timedelta(seconds=policy.window_s)
+    recent = [one for one in evidence.outbox if one.recipient == row.recipient and one.sent_at and one.sent_at > since]
+    unsure = row.last_error.startswith(UNSURE) and row.due_at > evidence.read_at
+    return row.state in WAITING and (len(recent) >= policy.burst or unsure)
+
+
+def _oftener_than_tried(evidence: Evidence, arrived: Mapping[str, int]) -> Iterable[str]:
+    """Each message that came was an attempt that was written down before, and none follows one that was taken."""
+    for row in evidence.outbox:
+        attempts = evidence.attempts[row.id]
+        if (came := arrived[_plain(key_of(evidence.site, row))]) > len(attempts):
+            tries = len(attempts)
+            yield f"{row.transition} of {row.incident} to {row.recipient} came {came} times, in {tries} attempts"
+        if any(one.outcome == OutboxState.SENT for one in attempts[:-1]):
+            yield f"{row.transition} of {row.incident} to {row.recipient} was sent again after it was taken"
+
+
+def _unwritten(evidence: Evidence) -> Iterable[str]:
+    """Whatever reached somebody is a row of the outbox, and for this person."""
+    meant = {_plain(key_of(evidence.site, row)): row.recipient for row in evidence.outbox}
+    for one in evidence.arrived:
+        person = meant.get(_plain(one["key"]))
+        if person is None:
+            yield f"{one['key']} came to {one['to']}, and no row says so"
+        elif person not in one["to"]:
+            yield f"{one['key']} came to {one['to']}, and is for {person}"
 
 
 def _twice_by_key(evidence: Evidence, arrived: Counter[str]) -> Iterable[str]:
@@ -348,9 +548,19 @@ def _whole(evidence: Evidence, verdict: Verdict) -> None:
     verdict.counts["journal entries"] = len(stored)
     verdict.add("against the protocol", dict.fromkeys(evidence.recorder.malformed))
     verdict.add("forgotten", (f"{node}: entry {n} of {log}" for node, log, n in sorted(passed - stored)))
+    verdict.add("forgotten", _altered(evidence))
     verdict.add("gaps in a journal", _gaps(evidence.journals))
     verdict.add("contradiction", _contradictions(evidence))
     verdict.add("still sounding", (f"{one.occurrence} on {one.node}" for one in evidence.sounding))
+
+
+def _altered(evidence: Evidence) -> Iterable[str]:
+    """What is stored is what was said."""
+    for node, entries in evidence.journals.items():
+        for entry in entries:
+            said = evidence.recorder.journal.get((node, entry.log, entry.n), entry)
+            if said != entry:
+                yield f"{node}: {said} is stored as {entry}"
 
 
 def _gaps(journals: Mapping[str, Sequence[JournalEntry]]) -> Iterable[str]:
@@ -358,6 +568,8 @@ def _gaps(journals: Mapping[str, Sequence[JournalEntry]]) -> Iterable[str]:
         logs: dict[str, list[int]] = defaultdict(list)
         for entry in entries:
             logs[entry.log].append(entry.n)
+        if len(logs) > 1:
+            yield f"{node}: {len(logs)} logs, of one disk that nobody took away"
         for log, numbers in logs.items():
             if len(numbers) != max(numbers):
                 yield f"{node}: {len(numbers)} entries of {max(numbers)} in {log}"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,10 +14,10 @@ from pathlib import Path
 import httpx
 
 from controller.ports import StoreError, Tx
-from tests.chaos.disk import own_mounts
+from tests.chaos.disk import BALLAST, own_mounts
 from tests.chaos.hands import Hands
 from tests.chaos.operator import Operator
-from tests.chaos.plan import Kind, acts, counted, programme
+from tests.chaos.plan import Act, Kind, acts, counted, programme
 from tests.chaos.promises import Evidence, Verdict, damage, judged
 from tests.chaos.stage import NODES, Stage, find_libfaketime
 from tests.e2e.kills import COMMUNES, TARGETS, Recorder
@@ -64,13 +65,14 @@ async def run(
     cluster: Cluster | None = None,
     only: Collection[Kind] = (),
     tell: Callable[[str], None] = lambda _: None,
+    keep: Path | None = None,
 ) -> Outcome:
-    """Do `length_s` seconds of what `seed` says in `folder`, and judge."""
-    leave_out = set(without) | ({*Kind} - set(only) if only else set())
+    """Do `length_s` seconds of what `seed` says in `folder`, and judge. `keep`: where everything is left of a run that
+    broke a promise, or that could not be judged."""
     stage = Stage(folder, cluster=cluster, disk=Kind.FILL_DISK not in without, clocks=Kind.STEP_CLOCK not in without)
-    plan = acts(seed, length_s, nodes=NODES, communes=COMMUNES, without=leave_out)
+    plan = planned(seed, length_s, without, only)
     outcome = Outcome(seed, length_s, skipped={kind.value: why for kind, why in without.items()})
-    async with stage, Recorder(stage.access) as recorder:
+    async with stage, Recorder(stage.access) as recorder, _kept(stage, outcome, keep):
         operator = Operator(stage, recorder, programme(seed, length_s, TARGETS), seed)
         hands = Hands(stage, operator, tell)
         watch = asyncio.create_task(_versions(stage, outcome), name="versions")
@@ -88,6 +90,25 @@ async def run(
         outcome.verdict.add("database", damage(stage.store_url))
     outcome.done, outcome.refused, outcome.fell = counted(hands.done), hands.refused, stage.fell
     return outcome
+
+
+def planned(seed: int, length_s: float, without: Collection[Kind], only: Collection[Kind] = ()) -> list[Act]:
+    """What is done; `only` these kinds if there are any, `without` those that cannot be done here."""
+    leave_out = set(without) | ({*Kind} - set(only) if only else set())
+    return acts(seed, length_s, nodes=NODES, communes=COMMUNES, without=leave_out)
+
+
+@asynccontextmanager
+async def _kept(stage: Stage, outcome: Outcome, keep: Path | None) -> AsyncIterator[None]:
+    """While the small disk is still there: the database lies on it."""
+    well = False
+    try:
+        yield
+        well = not outcome.verdict.broken
+    finally:
+        if keep is not None and not well:
+            ignored = shutil.ignore_patterns("ctl", BALLAST)
+            await asyncio.to_thread(shutil.copytree, stage.folder, keep, dirs_exist_ok=True, ignore=ignored)
 
 
 async def _versions(stage: Stage, outcome: Outcome) -> None:
@@ -163,6 +184,7 @@ async def _evidence(stage: Stage, hands: Hands, operator: Operator, recorder: Re
         arrived=stage.arrived(),
         repeats_allowed=cuts * len(COMMUNES) * 2,
         people=[f"tho-{commune}" for commune in COMMUNES],
+        faults=hands.faults,
     )
     await stage.stored(evidence.read)
     return evidence
@@ -193,7 +215,7 @@ async def _canary(stage: Stage) -> list[str]:
 
     async def told() -> bool:
         rows = (await stage.ask("incidents"))["incidents"]
-        return any(row["subject"] == node and row["cause"] == CANARY and row["messages"] for row in rows)
+        return any(row["subject"] == node and row["cause"] == CANARY and row["messages"]["total"] for row in rows)
 
     try:
         await stage.until(told, within=60, every=0.5)

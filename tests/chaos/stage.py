@@ -144,6 +144,8 @@ class Stage(District):
         _, _, _, web = self._ports
         id = f"tho-{commune}"
         channels = [{"webhook": f"http://127.0.0.1:{web}/{id}"}, {"smtp": f"{id}@district.example"}]
+        if commune == COMMUNES[-1]:
+            channels.reverse()  # a receiver is never away for as long as `fail_over`: no mail would ever be sent
         pattern = {name: value for name, value in pattern.items() if name != "also"}
         return {**pattern, "id": id, "communes": [commune], "channels": channels}
 
@@ -221,7 +223,8 @@ class Stage(District):
                     await self._bring_back(name)
 
     async def _bring_back(self, name: str) -> None:
-        self.fell.append(f"controller {name}: {self.last_words(name)[-400:]}")
+        said = [line for line in self.last_words(name).splitlines() if line and not line.startswith((" ", "Traceback"))]
+        self.fell.append(f"controller {name}: " + " | ".join(said[-4:])[-600:])
         trouble = self.trouble(f"controller {name} ended by itself")
         await self.nurseries[name].ended(self._pids[name])
         await asyncio.sleep(AGAIN_S)

@@ -14,7 +14,7 @@ import random
 import signal
 import time
 import wave
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Sized
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -35,7 +35,7 @@ from controller.adapters.store.sql import SqlStore
 from controller.domain.delivery import Delivery, DeliveryState, OccurrenceRow
 from controller.domain.site import Mqtt
 from controller.ports import BusUp, Received, Tx
-from controller.wire.messages import Command, JournalEntry, PlaylistsDoc, WireError, decode
+from controller.wire.messages import Command, Emergency, JournalEntry, PlaylistsDoc, WireError, decode
 from controller.wire.signing import payload_of
 from controller.wire.topics import Topics
 from tests.e2e.network import PASSWORD, Network
@@ -182,14 +182,50 @@ def tone(path: Path, seconds: float, rate: int = 24_000) -> None:
 # --- what is written down -----------------------------------------------------------------------------------
 
 
-class Recorder:
-    """Everything that passes the broker, in the broker's order."""
+@dataclass
+class Notes:
+    """What passed the broker, in the broker's order. `documents` and `orders` begin with the node they are for."""
+
+    documents: list[tuple[str, bytes]] = field(default_factory=list)
+    orders: list[tuple[str, int]] = field(default_factory=list)
+    journal: dict[tuple[str, str, int], JournalEntry] = field(default_factory=dict)
+    malformed: list[str] = field(default_factory=list)
+    beats: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    """Node -> when each of its heartbeats came (monotonic)."""
+    alarms: list[tuple[float, Emergency]] = field(default_factory=list)
+    """When each state of an emergency was published (monotonic), once for each zone."""
+
+    def take(self, message: Received) -> None:
+        up = TOPICS.parse_up(message.topic)
+        if up is not None and up.kind == "heartbeat":
+            self.beats[up.node].append(message.mono)
+        elif up is not None and up.kind == "journal":
+            try:
+                entry = decode(JournalEntry, message.payload)
+            except WireError as error:
+                self.malformed.append(f"{up.node}: {error}: {message.payload.decode(errors='replace')}")
+                return
+            self.journal[up.node, entry.log, entry.n] = entry
+        elif message.retain:
+            return  # at a connect the broker tells again what it holds, or held before it was killed
+        elif message.topic.endswith("/playlists"):
+            self.documents.append((message.topic.split("/")[-2], message.payload))
+        elif message.topic.endswith("/command"):
+            self.orders.append((message.topic.split("/")[-2], payload_of(Command, message.payload).epoch))
+        elif message.topic.endswith("/emergency") and message.payload:
+            self.alarms.append((message.mono, payload_of(Emergency, message.payload)))
+
+    def told(self, kind: str) -> Counter[tuple[str, str]]:
+        """How often each node said `kind` of each occurrence; a repeated message is one word."""
+        entries = ((node, entry) for (node, _, _), entry in self.journal.items() if entry.kind == kind)
+        return Counter((entry.playlist or "", node) for node, entry in entries)
+
+
+class Recorder(Notes):
+    """Writes down everything that passes the broker."""
 
     def __init__(self, access: Mqtt) -> None:
-        self.documents: list[tuple[str, bytes]] = []
-        self.orders: list[tuple[str, int]] = []
-        self.journal: dict[tuple[str, str, int], JournalEntry] = {}
-        self.malformed: list[str] = []
+        super().__init__()
         self._bus = MqttBus(access, client_id=access.username, subscribe="loa/v1/#", clock=SystemClock())
         self._up = asyncio.Event()
 
@@ -211,27 +247,7 @@ class Recorder:
                     case BusUp():
                         self._up.set()
                     case Received():
-                        self._take(event)
-
-    def _take(self, message: Received) -> None:
-        up = TOPICS.parse_up(message.topic)
-        if up is not None and up.kind == "journal":
-            try:
-                entry = decode(JournalEntry, message.payload)
-            except WireError as error:
-                self.malformed.append(f"{up.node}: {error}: {message.payload.decode(errors='replace')}")
-                return
-            self.journal[up.node, entry.log, entry.n] = entry
-        elif message.topic.endswith("/playlists"):
-            if not message.retain:  # at a connect the broker tells again what it holds, or held before it was killed
-                self.documents.append((message.topic.split("/")[-2], message.payload))
-        elif message.topic.endswith("/command"):
-            self.orders.append((message.topic.split("/")[-2], payload_of(Command, message.payload).epoch))
-
-    def told(self, kind: str) -> Counter[tuple[str, str]]:
-        """How often each node said `kind` of each occurrence; a repeated message is one word."""
-        entries = ((node, entry) for (node, _, _), entry in self.journal.items() if entry.kind == kind)
-        return Counter((entry.playlist or "", node) for node, entry in entries)
+                        self.take(event)
 
 
 @dataclass
