@@ -354,13 +354,13 @@ class Node:
 
     def _hear(self, topic: str, payload: bytes, retain: bool) -> None:
         if topic == self.topics.playlists(self.id):
-            self.obedience.on_playlists(payload)
+            self.obedience.on_playlists(payload, retained=retain)
         elif topic == self.topics.journal_ack(self.id):
             self.courier.on_ack(payload)
         elif topic == self.topics.command(self.id) and not retain:
             self.obedience.on_command(payload)
         elif topic.endswith("/emergency"):
-            self.obedience.on_emergency(topic.split("/")[-2], payload)
+            self.obedience.on_emergency(topic.split("/")[-2], payload, retained=retain)
 
     def announce(self) -> None:
         """Publish the birth."""

@@ -71,14 +71,14 @@ class Obedience:
         node = self._node
         return judge_playlists(token, self._keys, node.id, node.now(), self.holding, synced=node.synced)
 
-    def on_playlists(self, token: bytes) -> None:
-        """A document came."""
+    def on_playlists(self, token: bytes, *, retained: bool = False) -> None:
+        """A document came. `retained`: the broker kept it, and nobody is sending it now."""
         verdict = self._judge(token)
         match verdict:
             case Unchanged():
                 pass
             case Rejected():
-                self._reject("playlists", verdict)
+                self._reject("playlists", _kept(verdict) if retained else verdict)
             case PlaylistsDoc(ref=PlaylistsRef() as ref):
                 self._node.timers.spawn(self._fetch_document(ref), f"document of {self._node.id}")
             case PlaylistsDoc():
@@ -159,7 +159,7 @@ class Obedience:
 
     # --- emergencies ----------------------------------------------------------------------------------------
 
-    def on_emergency(self, zone: str, token: bytes) -> None:
+    def on_emergency(self, zone: str, token: bytes, *, retained: bool = False) -> None:
         """An emergency state of a zone came. A retained one that is past is no news."""
         if zone not in self.zones:
             return
@@ -167,7 +167,7 @@ class Obedience:
         verdict = judge_emergency(token, self._keys, zone, node.now(), self.holding, synced=node.synced)
         if isinstance(verdict, Rejected):
             if verdict.reason != "expired":
-                self._reject("emergency", verdict)
+                self._reject("emergency", _kept(verdict) if retained else verdict)
             return
         self._seen(verdict.epoch)
         node.step(Alarm(verdict))
@@ -234,6 +234,11 @@ class Obedience:
         if verdict.alarming:
             evidence = {"reason": verdict.reason, "message": kind, "detail": verdict.detail[:LONGEST_REASON]}
             self._node.vitals.alarm(evidence)
+
+
+def _kept(verdict: Rejected) -> Rejected:
+    """Of what a broker kept an old epoch is no attack: one that was killed has again what it had minutes before."""
+    return replace(verdict, alarming=False) if verdict.reason == "epoch" else verdict
 
 
 def _playlist_id(args: Mapping[str, object]) -> str | None:

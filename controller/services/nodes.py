@@ -30,9 +30,9 @@ STALLED_S = 5.0
 be read, and is not silence."""
 SECURITY = "security"
 
-NO_FORGERY = frozenset({"older", "expired", "unreachable", "storage"})
-"""Why a node refuses a document that nobody need have forged (docs/protocol.md, 5): an old copy, a bad clock, no way to
-the file, a full disk. Of an expired one a node whose clock is right reports `security` itself."""
+NO_FORGERY = frozenset({"older", "epoch", "expired", "unreachable", "storage"})
+"""Why a node refuses a document that nobody need have forged (docs/protocol.md, 5): an old copy, one that a killed
+broker has again, a bad clock, no way to the file, a full disk. Where it is an attack, the node reports `security`."""
 
 Expects = Callable[[str, datetime, str], bool | None]
 _PAST = Session.PAST

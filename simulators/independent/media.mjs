@@ -40,8 +40,7 @@ export class Media {
     if (!answer.ok && answer.status !== 416) throw new Error(`${url} answers ${answer.status}`);
     const file = () => createWriteStream(part, { flags: answer.status === 206 ? "a" : "w" });
     if (answer.ok) await pipeline(Readable.fromWeb(answer.body), file());
-    const right = hashOf(readFileSync(part)) === sha256;
-    if (!right) return rmSync(part), Promise.reject(new Error(`${url} is not what its hash says`));
+    if (hashOf(readFileSync(part)) !== sha256) return rmSync(part), Promise.reject(new Error(`${url} has another hash`));
     renameSync(part, join(this._folder, sha256));
     this.held.add(sha256);
     this._arrived(sha256);

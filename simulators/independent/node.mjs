@@ -67,8 +67,8 @@ function refuse(kind, { reason, alarming }) {
   if (alarming) alarmed = Date.now();
 }
 const seen = (epoch) => { state.epoch = Math.max(state.epoch, epoch); disk.save(); };
-async function onPlaylists(token) {
-  let document = judged(token, "loa-playlists", [me], { held });
+async function onPlaylists(token, kept) {
+  let document = judged(token, "loa-playlists", [me], { held, kept });
   if (document?.ref) {
     const answer = await media.get(document.ref.url).catch(() => ({ ok: false }));
     if (!answer.ok) throw new Refused("unreachable", false);
@@ -103,7 +103,8 @@ function want() {
   const latestFirst = [...sounds, ...player.needed()].sort((a, b) => b.at - a.at);
   media.want([...new Map(latestFirst.map((one) => [one.sha256, one])).values()]);
 }
-function onEmergency(message) {
+function onEmergency(token, zone, kept) {
+  const message = judged(token, "loa-emergency", [`zone:${zone}`], { kept });
   seen(message.epoch);
   player.alarm(message);
   want();
@@ -135,14 +136,14 @@ function onAck(ack) {
   else if (disk.entries.length && performance.now() - resentAt > 5000) resend(); // it has come back
   if (!disk.entries.length) resendAt = Infinity;
 }
-async function onMessage(topic, payload) {
+async function onMessage(topic, payload, { retain: kept }) {
   if (!payload.length) return; // the broker is to keep nothing there any more
   const [where, name, what] = topic.slice(root.length + 1).split("/");
   try {
-    if (what === "playlists") await onPlaylists(payload);
+    if (what === "playlists") await onPlaylists(payload, kept);
     else if (what === "command") onCommand(payload);
     else if (what === "journal-ack") onAck(JSON.parse(payload));
-    else if (where === "zones" && zones().includes(name)) onEmergency(judged(payload, "loa-emergency", [`zone:${name}`]));
+    else if (where === "zones" && zones().includes(name)) onEmergency(payload, name, kept);
   } catch (error) {
     if (!(error instanceof Refused)) console.log("cannot take", topic, error.message);
     else if (where !== "zones" || error.reason !== "expired") refuse(what, error); // a state that is past is no attack

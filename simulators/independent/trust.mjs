@@ -30,7 +30,7 @@ const SHAPES = {
     && isTime(m.not_after) && (m.tracks ?? []).every(isTrack),
 };
 // The claims and body of a token, null for the very document that is held ({epoch, rev}), or Refused. `now` in ms.
-export function judge(token, { typ, keys, audience, epoch, now, synced, held, limit = 256 * 1024 }) {
+export function judge(token, { typ, keys, audience, epoch, now, synced, held, kept, limit = 256 * 1024 }) {
   const parts = token.toString("latin1").split(".");
   if (token.length > limit || parts.length !== 3) throw new Refused("malformed");
   const header = object(unpack(parts[0]));
@@ -46,7 +46,7 @@ export function judge(token, { typ, keys, audience, epoch, now, synced, held, li
   if (message.exp * 1000 <= now && (synced || typ !== "loa-emergency")) throw new Refused("expired", synced);
   const step = held ? message.epoch - held.epoch || message.rev - held.rev : 1;
   if (step === 0) return null;
-  if (message.epoch < epoch) throw new Refused("epoch");
+  if (message.epoch < epoch) throw new Refused("epoch", !kept);
   if (step < 0) throw new Refused("older", false);
   return message;
 }

@@ -177,6 +177,19 @@ async def test_an_older_revision_is_refused_without_alarm_and_the_same_one_again
     assert rig.last(TOPICS.fault(NODE, "security")) is None
 
 
+async def test_what_a_killed_broker_has_again_from_an_older_epoch_is_refused_without_alarm(
+    rig: Rig, fleet: Fleet, tmp_path: Path
+) -> None:
+    rig.send(TOPICS.playlists(NODE), rig.playlists(NODE, epoch=3, rev=5), retain=True)
+    await rig.until(lambda: rig.said(NODE, "playlists"), "accepted")
+    await ask(tmp_path / "sock", do="kill", node=NODE)
+    rig.send(TOPICS.playlists(NODE), rig.playlists(NODE, epoch=2, rev=9), retain=True)
+    await ask(tmp_path / "sock", do="start", node=NODE)
+    await rig.until(lambda: len(rig.said(NODE, "playlists")) == 2, "refused")
+    assert [entry.get("reason") for entry in rig.said(NODE, "playlists")] == [None, "epoch"]
+    assert rig.last(TOPICS.fault(NODE, "security")) is None
+
+
 async def test_a_broken_download_goes_on_where_it_stopped(rig: Rig, fleet: Fleet) -> None:
     track = rig.track(noise(8.0, 4))
     rig.media.cut_at = 10_000

@@ -322,7 +322,7 @@ async def test_a_latch_that_needs_a_person_opens_only_by_a_persons_word_and_good
 async def test_a_refused_playlist_is_a_security_incident_until_a_person_says_otherwise() -> None:
     async with Ward() as ward:
         await ward.all_born()
-        for harmless in ("older", "expired", "unreachable", "storage"):
+        for harmless in ("older", "epoch", "expired", "unreachable", "storage"):
             await ward["c1-1"].journal("playlists", result="rejected", reason=harmless)
             await ward.pass_time(30)
             assert await ward.open() == [], harmless
