@@ -169,8 +169,8 @@ class Rig:
         )
         self.send(TOPICS.emergency(zone), sign(emergency, self.key), retain=True)
 
-    def send(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
-        self._client.publish(topic, payload, qos=1, retain=retain)
+    def send(self, topic: str, payload: bytes, *, retain: bool = False) -> mqtt.MQTTMessageInfo:
+        return self._client.publish(topic, payload, qos=1, retain=retain)
 
     # --- waiting for what nodes say ---------------------------------------------------------------------------
 

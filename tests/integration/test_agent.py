@@ -183,7 +183,8 @@ async def test_what_a_killed_broker_has_again_from_an_older_epoch_is_refused_wit
     rig.send(TOPICS.playlists(NODE), rig.playlists(NODE, epoch=3, rev=5), retain=True)
     await rig.until(lambda: rig.said(NODE, "playlists"), "accepted")
     await ask(tmp_path / "sock", do="kill", node=NODE)
-    rig.send(TOPICS.playlists(NODE), rig.playlists(NODE, epoch=2, rev=9), retain=True)
+    kept = rig.send(TOPICS.playlists(NODE), rig.playlists(NODE, epoch=2, rev=9), retain=True)
+    await rig.until(kept.is_published, "the broker has it")
     await ask(tmp_path / "sock", do="start", node=NODE)
     await rig.until(lambda: len(rig.said(NODE, "playlists")) == 2, "refused")
     assert [entry.get("reason") for entry in rig.said(NODE, "playlists")] == [None, "epoch"]
