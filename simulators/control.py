@@ -99,9 +99,7 @@ class Control:
     def answer(self, line: bytes) -> Answer:
         """Carry out one request."""
         try:
-            request = json.loads(line)
-            if not isinstance(request, dict):
-                raise BadRequest("a request is one JSON object on one line")
+            request = _request(line)
             do = _one_of(request.get("do"), self._doing, "'do'")
             return {"ok": True, **self._doing[do](request)}
         except (BadRequest, UnknownFault, WireError, ValueError) as error:
@@ -177,6 +175,16 @@ class Control:
             if capacity <= 0:
                 raise BadRequest("'battery_wh' is not above 0")
             node.parts.battery_wh = capacity
+
+
+def _request(line: bytes) -> Request:
+    try:
+        request = json.loads(line)
+    except ValueError:
+        request = None
+    if not isinstance(request, dict):
+        raise BadRequest("a request is one JSON object on one line")
+    return request
 
 
 def _describe(node: Node) -> Answer:

@@ -89,6 +89,12 @@ FAULTS: Mapping[str, FaultSpec] = {
 `emergency-sound` act on the node as a whole and are carried out by the agent."""
 
 
+def kind_of(value: object) -> str:
+    """What sort of argument that is, in words."""
+    kinds = {bool: "yes or no", int: "a number", float: "a number", str: "a word"}
+    return kinds.get(type(value), "something else")
+
+
 class UnknownFault(ValueError):
     """No such fault, or an argument that it does not take; the text suggests."""
 
@@ -151,8 +157,8 @@ class Parts:
             default = spec.args.get(name)
             if default is None:
                 raise UnknownFault(f"fault {code!r} takes no {name!r}{_like(name, spec.args)}")
-            if isinstance(default, str) != isinstance(value, str):
-                raise UnknownFault(f"{name!r} of fault {code!r}: {value!r} is not like {default!r}")
+            if kind_of(value) != kind_of(default):
+                raise UnknownFault(f"{name!r} of fault {code!r} is wanted as {kind_of(default)}, not {value!r}")
         self.faults[code] = {**spec.args, **(args or {})}
         return self.faults[code]
 

@@ -73,9 +73,13 @@ def verified(name: str, rules: Path, as_json: bool) -> None:
     """Play in compressed time and compare; Failure if anything is not as it was to be. `all`: every one that ships."""
     chosen = [opened(each) for each in (scenario.names() if name == "all" else [name])]
     base.load_settings(rules)  # its mistakes, in the operator's own files
-    outcomes = [_verify(each, rules) for each in chosen]
+    outcomes = []
+    for each in chosen:
+        outcomes.append(_verify(each, rules))
+        if not as_json:
+            _print(outcomes[-1])  # all of them take a minute: each as it comes
     plain = [_plain(outcome) for outcome in outcomes]
-    base.show(plain if name == "all" else plain[0], as_json, lambda _: _print(*outcomes))
+    base.show(plain if name == "all" else plain[0], as_json, lambda _: None)
     _end(outcomes)
 
 
@@ -150,16 +154,11 @@ def _plain(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _print(*outcomes: Outcome) -> None:
-    for outcome in outcomes:
-        _print_one(outcome)
-
-
-def _print_one(outcome: Outcome) -> None:
+def _print(outcome: Outcome) -> None:
     got, console = outcome.got, base.console()
     mark = "·" if outcome.differences is None else "[red]✗[/red]" if outcome.differences else "[green]✓[/green]"
     sums = t(
-        "{incidents} incidents, {messages} messages in {took} s",
+        "{incidents} incident(s), {messages} message(s) in {took} s",
         incidents=len(got.incidents),
         messages=sum(got.messages.values()),
         took=f"{outcome.took_s:.1f}",

@@ -181,7 +181,9 @@ CATALOGUE: Mapping[str, str] = {
         "cấu hình này không phải huyện của '{name}'; hãy ghi ra: {how}"
     ),
     "not as it was to be: {names}": "không đúng như mong đợi: {names}",
-    "{incidents} incidents, {messages} messages in {took} s": "{incidents} sự cố, {messages} tin nhắn trong {took} s",
+    "{incidents} incident(s), {messages} message(s) in {took} s": (
+        "{incidents} sự cố, {messages} tin nhắn trong {took} s"
+    ),
     "another simulator listens at {control}; end it first": (
         "một trình mô phỏng khác đang chạy tại {control}; hãy dừng nó trước"
     ),

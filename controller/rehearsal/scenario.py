@@ -20,7 +20,7 @@ from controller.settings.sheet import Sheet, Strict
 from controller.settings.suggest import did_you_mean, shown
 from controller.settings.values import Flag, Id, Line, Many, Prose
 from controller.settings.yaml_source import Map
-from simulators.parts import FAULTS, Value
+from simulators.parts import FAULTS, Value, kind_of
 
 FOLDER = Path(simulators.__file__).parent / "scenarios"
 """Those that ship."""
@@ -284,12 +284,8 @@ def _misfits(step: StepIn) -> Iterator[tuple[str, str]]:
     for name, value in step.arguments.items():
         if name not in takes:
             yield name, f"fault '{step.broken}' takes no {shown(name)}{did_you_mean(name, takes)}"
-        elif _kind(value) != _kind(takes[name]):
-            yield name, f"{shown(name)} of fault '{step.broken}' is wanted as {_kind(takes[name])}"
-
-
-def _kind(value: Value) -> str:
-    return "yes or no" if isinstance(value, bool) else "a word" if isinstance(value, str) else "a number"
+        elif kind_of(value) != kind_of(takes[name]):
+            yield name, f"{shown(name)} of fault '{step.broken}' is wanted as {kind_of(takes[name])}"
 
 
 def _check_expected(sheet: Sheet) -> None:

@@ -63,6 +63,13 @@ def test_what_was_not_to_be_fails_the_command_and_says_what(tmp_path: Path) -> N
     assert told["differences"] == [{"what": "messages to kt-x01", "expected": "3", "found": "2"}]
 
 
+def test_what_is_as_it_was_to_be_is_one_line(tmp_path: Path) -> None:
+    ran = CliRunner().invoke(app, ["simulate", "--scenario", "single-fuse", "--verify", "--config", str(RULES)])
+    assert ran.exit_code == 0
+    assert ran.stdout.startswith("✓ single-fuse  1 incident(s), 2 message(s) in ")
+    assert len(ran.stdout.splitlines()) == 1
+
+
 def test_a_scenarios_district_is_written_as_a_configuration_that_can_run(tmp_path: Path) -> None:
     words = ["simulate", "--scenario", "single-fuse", "--write-config", str(tmp_path / "fuse")]
     ran = CliRunner().invoke(app, [*words, "--config", str(RULES)])

@@ -192,7 +192,10 @@ def test_two_nodes_of_one_name_measure_alike_and_of_two_names_do_not() -> None:
     [
         ("amplifire", {}, r"unknown fault 'amplifire' \(did you mean 'amplifier'\?\)"),
         ("mains-high", {"volt": 270}, r"takes no 'volt' \(did you mean 'volts'\?\)"),
-        ("mains-high", {"volts": "many"}, r"'volts' of fault 'mains-high': 'many' is not like 262.0"),
+        ("mains-high", {"volts": "many"}, r"'volts' of fault 'mains-high' is wanted as a number, not 'many'"),
+        ("amp-hot", {"celsius": True}, r"'celsius' of fault 'amp-hot' is wanted as a number, not True"),
+        ("link", {"silent": 5}, r"'silent' of fault 'link' is wanted as yes or no, not 5"),
+        ("sim", {"days": None}, r"'days' of fault 'sim' is wanted as a number, not None"),
     ],
 )
 def test_a_mistake_is_explained(code: str, args: dict[str, Any], message: str) -> None:
