@@ -129,6 +129,11 @@ def _enrolled(config: Path, folder: Path, count: int) -> Path:
     """A folder with the files of `count` nodes (0: all); those without one are enrolled now, unless they are
     enrolled elsewhere."""
     settings = base.load_settings(config)
+    if count > (known := len(settings.nodes)):
+        how = "loa simulate --scenario FILE.yaml --write-config DIR"
+        raise Failure(
+            t("{asked} nodes are asked for, {known} are configured; more: {how}", asked=count, known=known, how=how)
+        )
     files = {node: folder / f"{node}.json" for node in list(settings.nodes)[: count or None]}
     missing = {node: path for node, path in files.items() if not path.exists()}
     if missing:

@@ -184,6 +184,9 @@ CATALOGUE: Mapping[str, str] = {
     "{incidents} incident(s), {messages} message(s) in {took} s": (
         "{incidents} sự cố, {messages} tin nhắn trong {took} s"
     ),
+    "{asked} nodes are asked for, {known} are configured; more: {how}": (
+        "yêu cầu {asked} cụm loa nhưng cấu hình chỉ có {known}; muốn nhiều hơn: {how}"
+    ),
     "another simulator listens at {control}; end it first": (
         "một trình mô phỏng khác đang chạy tại {control}; hãy dừng nó trước"
     ),

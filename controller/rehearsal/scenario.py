@@ -83,7 +83,7 @@ ZERO = timedelta(0)
 class NetworkIn(Strict):
     """The district: `nodes` of each commune, shared out over its `feeders`."""
 
-    communes: Annotated[int, BeforeValidator(values.whole(1, 40))] = 1
+    communes: Annotated[int, BeforeValidator(values.whole(1, 99))] = 1
     nodes: Annotated[int, BeforeValidator(values.whole(1, 200))] = 5
     feeders: Annotated[int, BeforeValidator(values.whole(1, 9))] = 1
     heartbeat: Annotated[timedelta, BeforeValidator(values.duration("5s", "2m"))] = timedelta(seconds=10)

@@ -77,6 +77,17 @@ def test_a_scenarios_district_is_written_as_a_configuration_that_can_run(tmp_pat
     assert set(load(tmp_path / "fuse").nodes) == set(scenario.members(scenario.load("single-fuse").network)["all"])
 
 
+def test_a_district_can_be_as_large_as_a_fleet(tmp_path: Path) -> None:
+    (tmp_path / "large.yaml").write_text(
+        "story: A quiet day.\nstarts: 2026-03-02 08:00\nlasts: 1h\n"
+        "network: {communes: 50, nodes: 200, heartbeat: 30s}\nsteps: []\nexpect: {}\n"
+    )
+    words = ["simulate", "--scenario", str(tmp_path / "large.yaml"), "--write-config", str(tmp_path / "large")]
+    ran = CliRunner().invoke(app, [*words, "--config", str(RULES)])
+    assert ran.exit_code == 0, ran.output
+    assert len(load(tmp_path / "large").nodes) == 10_000
+
+
 def test_a_district_without_a_configuration_to_take_the_rules_from_is_an_error_in_one_line(tmp_path: Path) -> None:
     words = ["simulate", "--scenario", "single-fuse", "--write-config", str(tmp_path / "fuse")]
     ran = CliRunner().invoke(app, [*words, "--config", str(tmp_path / "none")])

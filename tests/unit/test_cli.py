@@ -220,3 +220,9 @@ def test_a_scenario_that_does_not_ship_is_told_with_what_was_meant(loa: Loa, con
     ran = loa("simulate", "--scenario", "storm-nigt", "--verify", LOA_LANG="vi")
     assert ran.returncode == 1
     assert ran.stderr.startswith("loa: không có sẵn kịch bản 'storm-nigt' (có phải 'storm-night' không?)")
+
+
+def test_more_nodes_than_there_are_is_told_with_the_way_to_have_more(loa: Loa, config: Path) -> None:
+    ran = loa("simulate", "--nodes", "10000")
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("loa: 10000 nodes are asked for, 60 are configured; more: loa simulate --scenario")
