@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from rich.table import Column
 
 from controller.adapters.process import bound
 from controller.commands import base
@@ -166,7 +167,7 @@ def _print(outcome: Outcome) -> None:
     console.print(f"{mark} [bold]{base.plain(outcome.scenario.name)}[/bold]  {sums}")
     if not outcome.differences:
         return
-    table = base.table(t("what"), t("had to be"), t("found"))
-    for each in outcome.differences:
+    table = base.table(*(Column(title, overflow="fold") for title in (t("what"), t("had to be"), t("found"))))
+    for each in verdict.compare(outcome.scenario.expect, got, t):
         table.add_row(*(base.plain(text) for text in (each.what, each.expected, each.found)))
     console.print(table)

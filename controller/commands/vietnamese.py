@@ -197,6 +197,15 @@ CATALOGUE: Mapping[str, str] = {
     "not all of {count} nodes are connected after {seconds} s": (
         "sau {seconds} giây vẫn chưa đủ {count} cụm loa kết nối"
     ),
+    "{cause} of {subject}": "{cause} của {subject}",
+    "an incident": "một sự cố",
+    "none": "không có",
+    "{severity}, {scope}, at {time}": "{severity}, {scope}, lúc {time}",
+    "messages to {person}": "tin nhắn gửi {person}",
+    "scope": "phạm vi",
+    "severity": "mức độ",
+    "at the end": "lúc kết thúc",
+    "opens": "lúc bắt đầu",
     "had to be": "phải là",
     "found": "thực tế",
     "The control socket of the simulated nodes.": "Socket điều khiển các cụm loa mô phỏng.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -59,24 +59,38 @@ def concluded(incidents: Iterable[Incident], began: datetime, messages: Mapping[
     return Concluded(tops, len(rows) - len(tops), {person: n for person, n in sorted(messages.items()) if n})
 
 
-def compare(expect: ExpectIn, got: Concluded) -> list[Difference]:
-    """Every difference; none if the controller concluded exactly what it had to."""
+Say = Callable[..., str]
+"""A text with its {places} filled."""
+
+
+def english(text: str, /, **values: object) -> str:
+    """As programs read it."""
+    return text.format(**values)
+
+
+def compare(expect: ExpectIn, got: Concluded, t: Say = english) -> list[Difference]:
+    """Every difference; none if the controller concluded exactly what it had to. `t` says it in another language."""
     left = list(got.incidents)
     found: list[Difference] = []
     for wanted in expect.incidents:
         match = _nearest(wanted, left)
         if match is None:
-            found.append(Difference(_name(wanted.subject, wanted.cause), "an incident", "none"))
+            found.append(Difference(_name(wanted, t), t("an incident"), t("none")))
             continue
         left.remove(match)
-        found += _unlike(wanted, match)
+        found += _unlike(wanted, match, t)
     found += [
-        Difference(_name(one.subject, one.cause), "none", f"{one.severity}, {one.scope}, at {clock(one.opened)}")
+        Difference(
+            _name(one, t),
+            t("none"),
+            t("{severity}, {scope}, at {time}", severity=one.severity, scope=one.scope, time=clock(one.opened)),
+        )
         for one in left
     ]
     people = sorted(expect.messages.keys() | got.messages.keys())
     counts = [(person, expect.messages.get(person, 0), got.messages.get(person, 0)) for person in people]
-    return found + [Difference(f"messages to {who}", str(due), str(n)) for who, due, n in counts if due != n]
+    told = [(who, str(due), str(n)) for who, due, n in counts if due != n]
+    return found + [Difference(t("messages to {person}", person=who), due, n) for who, due, n in told]
 
 
 def _nearest(wanted: IncidentIn, left: list[Found]) -> Found | None:
@@ -85,22 +99,22 @@ def _nearest(wanted: IncidentIn, left: list[Found]) -> Found | None:
     return min(same, key=lambda one: abs(one.opened - wanted.opens[0]), default=None)
 
 
-def _unlike(wanted: IncidentIn, found: Found) -> Iterator[Difference]:
-    name = _name(wanted.subject, wanted.cause)
+def _unlike(wanted: IncidentIn, found: Found, t: Say) -> Iterator[Difference]:
+    name = _name(wanted, t)
     first, last = wanted.opens
     for what, due, is_ in (
-        ("scope", wanted.scope, found.scope),
-        ("severity", wanted.severity.value, found.severity),
-        ("at the end", wanted.ends, found.ends),
+        (t("scope"), wanted.scope, found.scope),
+        (t("severity"), wanted.severity.value, found.severity),
+        (t("at the end"), wanted.ends, found.ends),
     ):
         if due != is_:
             yield Difference(f"{name}: {what}", due, is_)
     if not first <= found.opened <= last:
-        yield Difference(f"{name}: opens", f"{clock(first)}..{clock(last)}", clock(found.opened))
+        yield Difference(f"{name}: {t('opens')}", f"{clock(first)}..{clock(last)}", clock(found.opened))
 
 
-def _name(subject: str, cause: str) -> str:
-    return f"{cause} of {subject}"
+def _name(one: IncidentIn | Found, t: Say) -> str:
+    return t("{cause} of {subject}", cause=one.cause, subject=one.subject)
 
 
 def clock(time: timedelta) -> str:

@@ -50,7 +50,7 @@ def test_a_seed_is_the_same_night_every_time(tmp_path: Path) -> None:
     assert one == two
 
 
-def test_what_was_not_to_be_fails_the_command_and_says_what(tmp_path: Path) -> None:
+def test_what_was_not_to_be_fails_the_command_and_says_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (scenario.FOLDER / "single-fuse.yaml").read_text().replace("kt-x01: 2", "kt-x01: 3")
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text(text)
@@ -61,6 +61,9 @@ def test_what_was_not_to_be_fails_the_command_and_says_what(tmp_path: Path) -> N
     told = json.loads(ran.stdout)
     assert told["as_expected"] is False
     assert told["differences"] == [{"what": "messages to kt-x01", "expected": "3", "found": "2"}]
+    monkeypatch.setenv("LOA_LANG", "vi")
+    said = CliRunner().invoke(app, ["simulate", "--scenario", str(wrong), "--verify", "--config", str(RULES)])
+    assert "tin nhắn gửi kt-x01" in said.stdout
 
 
 def test_what_is_as_it_was_to_be_is_one_line(tmp_path: Path) -> None:
