@@ -195,7 +195,7 @@ class Dispatch:
         self.ordered.append((node, do))
         return self.refuse
 
-    def document(self, node: str, sha256: str) -> bytes | None:
+    async def published_document(self, node: str, sha256: str) -> bytes | None:
         return self.documents.get((node, sha256))
 
 

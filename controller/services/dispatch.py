@@ -303,17 +303,23 @@ class Dispatch:
         """What goes over MQTT: the document, or where to fetch it if it is long."""
         if len(row.document) <= INLINE_UP_TO:
             return row.document
-        name = hashlib.sha256(row.document).hexdigest()
+        name = _name(row)
         ref = PlaylistsRef(url=f"/media/{name}.jws", sha256=name)
         whole = self._documents[row.node]
         return sign(msgspec.structs.replace(whole, playlists=(), settings=NodeSettings(), ref=ref), self._key)
 
     def document(self, node: str, sha256: str) -> bytes | None:
-        """The document of `node` that a `ref` named; None if it is not (or no longer) its newest."""
+        """The document of `node` that a `ref` named; None if it is not (or no longer) its newest here."""
         row = self._desired.get(node)
-        if row is None or hashlib.sha256(row.document).hexdigest() != sha256:
-            return None
-        return row.document
+        return row.document if row is not None and _name(row) == sha256 else None
+
+    async def published_document(self, node: str, sha256: str) -> bytes | None:
+        """As `document`, also while another controller leads: nodes may ask this one, whose memory then knows nothing,
+        or what was wanted in its own last term."""
+        if (here := self.document(node, sha256)) is not None:
+            return here
+        row = await self._store.read(lambda tx: tx.desired_of(node))
+        return row.document if row is not None and _name(row) == sha256 else None
 
     # --- orders ---------------------------------------------------------------------------------------------
 
@@ -345,3 +351,7 @@ class Dispatch:
                 for (node, name), n in upto.items()
             )
         )
+
+
+def _name(row: Desired) -> str:
+    return hashlib.sha256(row.document).hexdigest()

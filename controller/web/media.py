@@ -149,10 +149,10 @@ def holds(if_none_match: str, sha256: str) -> bool:
     return "*" in tags or f'"{sha256}"' in tags
 
 
-def document_response(documents: Dispatch, name: str, node: str) -> Response:
+async def document_response(documents: Dispatch, name: str, node: str) -> Response:
     """The document that a `ref` sent to `node` names: its own only, and only while it is the newest."""
     match = DOCUMENT.fullmatch(name)
-    document = documents.document(node, match[1]) if match else None
+    document = await documents.published_document(node, match[1]) if match else None
     if document is None:
         raise Refusal(404, "no such document")
     return Response(document, media_type="application/jose", headers={"Cache-Control": "no-store"})
@@ -166,7 +166,7 @@ def router(library: Library, documents: Dispatch, doorkeeper: Doorkeeper) -> API
     async def media(name: str, request: Request) -> Response:
         node = await doorkeeper.admit(request.headers.get("authorization"))
         if name.endswith(".jws"):
-            return document_response(documents, name, node)
+            return await document_response(documents, name, node)
         whole = request.method == "GET" and "range" not in request.headers
         return asset_response(library, name, request.headers.get("if-none-match"), whole=whole)
 

@@ -61,7 +61,7 @@ class Dispatch(Protocol):
     def order(self, node: str, do: Literal["selftest"]) -> Awaitable[str]:
         """Send a command; empty when the broker took it, otherwise the reason."""
 
-    def document(self, node: str, sha256: str) -> bytes | None:
+    def published_document(self, node: str, sha256: str) -> Awaitable[bytes | None]:
         """The playlists document that a `ref` sent to `node` names, while it is the newest."""
 
 

@@ -200,11 +200,13 @@ def _still_named(evidence: Evidence) -> Iterable[str]:
 
 
 def _may_sound(
-    documents: Mapping[tuple[str, int, int], frozenset[str]], node: str, version: tuple[int, int]
-) -> frozenset[str]:
+    documents: Mapping[tuple[str, int, int], frozenset[str] | None], node: str, version: tuple[int, int]
+) -> frozenset[str] | None:
     """What the document that was accepted last names, or a newer one: a node obeys it from the moment it has it, and a
-    power cut may take away the entry that says so."""
-    return frozenset().union(*(ids for (to, *made), ids in documents.items() if to == node and tuple(made) >= version))
+    power cut may take away the entry that says so. None: one of them was too long, and nobody here knows it."""
+    named = [ids for (to, *made), ids in documents.items() if to == node and tuple(made) >= version]
+    known = [ids for ids in named if ids is not None]
+    return frozenset[str]().union(*known) if len(known) == len(named) else None
 
 
 def _stale(node: str, entry: JournalEntry, held: frozenset[str] | None, promise: Promise | None) -> Iterable[str]:
@@ -220,11 +222,13 @@ def _stale(node: str, entry: JournalEntry, held: frozenset[str] | None, promise:
             yield f"{entry.playlist} began on {node} {meant:.0f} ms from what was asked for, and said {late_ms}"
 
 
-def _playlists(documents: Sequence[tuple[str, bytes]]) -> dict[tuple[str, int, int], frozenset[str]]:
-    found = {}
+def _playlists(documents: Sequence[tuple[str, bytes]]) -> dict[tuple[str, int, int], frozenset[str] | None]:
+    """What each document names; None for one that only says where its playlists are to be fetched."""
+    found = dict[tuple[str, int, int], frozenset[str] | None]()
     for node, token in documents:
         document = payload_of(PlaylistsDoc, token)
-        found[node, document.epoch, document.rev] = frozenset(one.id for one in document.playlists)
+        ids = frozenset(one.id for one in document.playlists)
+        found[node, document.epoch, document.rev] = ids if document.ref is None else None
     return found
 
 

@@ -17,8 +17,8 @@ from controller.domain.faults import Severity
 from controller.domain.incidents import Incident, IncidentState
 from controller.domain.outbox import key_of
 from controller.ports import AttemptRow, Received
-from controller.wire.messages import Emergency, Heartbeat, JournalEntry, PlaylistsDoc, encode
-from controller.wire.signing import key_from_seed, sign
+from controller.wire.messages import Emergency, Heartbeat, JournalEntry, PlaylistsDoc, PlaylistsRef, encode
+from controller.wire.signing import key_from_seed, payload_of, sign
 from tests.chaos.hands import Alarm, Injected
 from tests.chaos.operator import Promise
 from tests.chaos.plan import Kind
@@ -374,6 +374,15 @@ def test_each_promise_that_is_broken_is_found(promise: str, said: str, breaking:
     breaking(evidence)
     broken = judged(evidence).broken
     assert any(said in line for line in broken.get(promise, [])), broken
+
+
+def test_nobody_knows_here_what_a_document_names_that_was_too_long_for_the_broker() -> None:
+    evidence = calm()
+    heard_after_a_document_without_it(evidence)
+    short = payload_of(PlaylistsDoc, evidence.recorder.documents.pop()[1])
+    ref = PlaylistsRef(url="/media/0.jws", sha256="0")
+    evidence.recorder.documents.append((NODE, sign(msgspec.structs.replace(short, ref=ref), KEY)))
+    assert "stale" not in judged(evidence).broken
 
 
 def test_trouble_elsewhere_is_no_reason_for_what_a_node_held_in_time() -> None:

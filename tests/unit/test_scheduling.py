@@ -388,6 +388,10 @@ async def test_a_document_too_long_for_mqtt_is_named_and_fetched(house: House) -
     assert (found.epoch, found.rev) == (document.epoch, document.rev)
     assert len(found.playlists) > 900
     assert house.dispatch.document("na-meo-02", document.ref.sha256) is None, "each node has its own"
+    standby = (await house.restarted()).dispatch
+    assert standby.document("na-meo-01", document.ref.sha256) is None
+    assert await standby.published_document("na-meo-01", document.ref.sha256) == whole
+    assert await standby.published_document("na-meo-02", document.ref.sha256) is None, "each node has its own"
 
 
 async def test_a_plan_and_a_renewal_at_the_same_time_never_share_a_revision(house: House) -> None:
