@@ -61,7 +61,7 @@ def written(name: str, rules: Path, folder: Path) -> None:
     """The configuration of a scenario's district, for a controller that runs for real."""
     chosen = opened(name)
     base.load_settings(rules)
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise Failure(t("{folder}: there is something already; name a folder that is new or empty", folder=folder))
     try:
         district.write(chosen, rules, folder)

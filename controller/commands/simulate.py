@@ -99,8 +99,9 @@ def simulate(
     program += ["--processes", str(processes)]
     if scenario:
         from controller.commands import scenarios
+        from simulators.control import place_of
 
-        sockets = [place] if processes == 1 else [_part(place, n) for n in range(processes)]
+        sockets = [place] if processes == 1 else [place_of(place, n) for n in range(processes)]
         scenarios.for_real(scenario, config, program, sockets, verify=verify, as_json=as_json)
         return
     program += ["--json"] if as_json else []
@@ -177,10 +178,6 @@ def tell(control: Path, order: dict[str, Any]) -> dict[str, Any]:
     parts = [] if control.exists() else sorted(control.parent.glob(f"{control.name}.[0-9]*"))
     answers = [_told(place, order) for place in parts or [control]]
     return next((answer for answer in answers if answer.get("ok")), answers[0])
-
-
-def _part(control: Path, number: int) -> Path:
-    return control.with_name(f"{control.name}.{number}")
 
 
 def _told(control: Path, order: dict[str, Any]) -> dict[str, Any]:

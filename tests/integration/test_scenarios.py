@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -107,6 +108,8 @@ def test_what_is_there_already_is_not_written_over(tmp_path: Path) -> None:
     assert isinstance(ran.exception, Failure)
     assert "something already" in str(ran.exception)
     assert (theirs / "nodes.yaml").read_text() == before
+    ran = CliRunner().invoke(app, [*words[:-1], str(theirs / "nodes.yaml"), "--config", str(RULES)])
+    assert isinstance(ran.exception, Failure)
 
 
 @pytest.mark.parametrize(
@@ -128,6 +131,18 @@ def test_a_mistake_is_told_with_its_place_and_what_was_meant(path: Path) -> None
         scenario.load(str(path))
     wanted = path.read_text().splitlines()[0].removeprefix("# ")
     assert [str(one).partition(f"{path.name}:")[2] for one in caught.value.problems] == [wanted]
+
+
+@pytest.mark.parametrize("key", ["network", "steps", "expect", "lasts", "starts", "story", "seed"])
+@pytest.mark.parametrize(
+    "value", ["", "5", "[]", "{}", "[x]", "{incidents: 5, messages: [x]}", "{communes: no}", "[[]]", "[{}]"]
+)
+def test_whatever_stands_at_a_key_is_a_mistake_or_right_but_never_a_crash(key: str, value: str, tmp_path: Path) -> None:
+    lines = (scenario.FOLDER / "repair.yaml").read_text().splitlines()
+    whole = {line.partition(":")[0]: line for line in lines if not line.startswith((" ", "#"))}
+    (tmp_path / "odd.yaml").write_text("\n".join(f"{key}: {value}" if k == key else line for k, line in whole.items()))
+    with suppress(ConfigError):
+        scenario.load(str(tmp_path / "odd.yaml"))
 
 
 def test_every_kind_of_difference_is_seen() -> None:
