@@ -428,6 +428,7 @@ def _alerts(evidence: Evidence, verdict: Verdict) -> None:
     verdict.add("alert of nobody", _unwritten(evidence))
     verdict.add("alert twice", _two_keys(evidence.outbox))
     verdict.add("recovered without opened", _unopened(rows))
+    verdict.add("false alarm", _forged(evidence))
 
 
 def _plain(key: str) -> str:
@@ -525,6 +526,13 @@ def _twice_by_key(evidence: Evidence, arrived: Counter[str]) -> Iterable[str]:
 def _two_keys(rows: Sequence[OutboxRow]) -> Iterable[str]:
     occasions = Counter((row.incident, row.transition, row.recipient, row.channel) for row in rows)
     return (f"{occasion} has {count} rows" for occasion, count in occasions.items() if count > 1)
+
+
+def _forged(evidence: Evidence) -> Iterable[str]:
+    """Nobody here has another key, or sends again what somebody said."""
+    for one in evidence.incidents:
+        if one.cause == "security":
+            yield f"incident {one.id}: orders to {one.subject} are said to be forged: {dict(one.evidence)}"
 
 
 def _unopened(rows: Mapping[int, Sequence[OutboxRow]]) -> Iterable[str]:

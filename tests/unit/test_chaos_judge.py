@@ -355,6 +355,7 @@ BROKEN: list[tuple[str, str, Breaking]] = [
     ("alert of nobody", "no row says so", of_nobody),
     ("alert of nobody", f"is for {PERSON}", for_somebody_else),
     ("recovered without opened", "never that it opened", lambda it: messages(it, row(1, "recovered", 30))),
+    ("false alarm", "said to be forged", lambda it: change(it, cause="security")),
     ("backwards", "an order of epoch 1 after one of 2", an_order_of_the_former_leader),
     ("backwards", "(1, 1) after (1, 2)", an_older_document),
     ("against the protocol", "rubbish", lambda it: it.recorder.malformed.append("rubbish")),
