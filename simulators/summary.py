@@ -61,7 +61,7 @@ def added(parts: Sequence[Summary]) -> Summary:
     sums = ("nodes", "connected", "without_power", "playing", "missing", "journal_waiting", "broken", "fetched")
     more = ("heartbeats", "fetched_mb", "fetch_mb_s", "connections", "peak_per_s", "memory_mb", "cpu_s")
     return Summary(
-        **{name: sum(getattr(part, name) for part in parts) for name in (*sums, *more)},
+        **{name: round(sum(getattr(part, name) for part in parts), 3) for name in (*sums, *more)},
         trouble=next((part.trouble for part in parts if part.trouble), ""),
         faults=tuple(fault for part in parts for fault in part.faults)[:FAULTS_SHOWN],
         connect_s=max(part.connect_s for part in parts),

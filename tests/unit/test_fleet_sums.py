@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,3 +53,8 @@ def test_before_anything_sounded_there_is_no_skew() -> None:
     both = added([part("", ()), part("", ())])
     assert both.skew_ms is None
     assert both.plain()["skew_ms"] is None
+
+
+def test_what_is_added_up_has_no_more_digits_than_its_parts() -> None:
+    halves = [msgspec.structs.replace(part("", ()), cpu_s=seconds) for seconds in (0.8, 0.9)]
+    assert added(halves).plain()["cpu_s"] == 1.7
