@@ -140,6 +140,8 @@ class Scheduling:
         self._on_plan = on_plan
         self._ready: tuple[Ready, ...] = ()
         self._planned: tuple[Occurrence, ...] = ()
+        self._unjudged: set[str] = set()
+        """Airings whose verdict the database could not take."""
         self._in_effect = ""
         """Digest of the configuration that was planned last; another one than `settings` has if that plan failed."""
         self._left_out: tuple[str, ...] = ()
@@ -323,6 +325,8 @@ class Scheduling:
         return min((now - timedelta(milliseconds=longest, seconds=latest) - KEEP_AFTER_END, *held))
 
     def _arm(self, now: datetime) -> None:
+        for id in self._unjudged:  # the clock may have been set back since: it would be tried again hours from now
+            self._timer.at(f"verdict:{id}", now + VERDICT_AGAIN, self._verdict(id))
         for one in self._planned:
             if one.start < now + ARM_AHEAD:
                 self._timer.at(f"verdict:{one.id}", max(one.end + VERDICT_AFTER, now), self._verdict(one.id))
@@ -333,8 +337,10 @@ class Scheduling:
                 unknown = await self._ledger.verdict(occurrence)
             except StoreError as error:
                 log.error("verdict not stored; trying again", occurrence=occurrence, reason=str(error))
+                self._unjudged.add(occurrence)
                 self._timer.at(f"verdict:{occurrence}", self._clock.now() + VERDICT_AGAIN, call)
                 return
+            self._unjudged.discard(occurrence)
             if unknown:
                 log.warning("no word of an airing", occurrence=occurrence, nodes=[one.node for one in unknown][:20])
 

@@ -215,6 +215,23 @@ async def test_midnight_brings_the_next_day_by_itself(house: House) -> None:
     assert house.library.collected, "audio that nothing needs is dropped once a day"
 
 
+async def test_a_verdict_refused_while_the_clock_was_ahead_is_not_put_off_until_that_time(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.clock.advance(9 * 3600 + 21)
+    house.clock.wall += timedelta(hours=1)
+    with monkeypatch.context() as broken:
+        broken.setattr(house.store, "transact", _refuses)
+        _, verdict = house.timer.jobs.pop(f"verdict:{TODAY}")
+        await verdict()
+    await house.edited(replace(NEWS, id="khac"))  # by that clock it is over for long, and it is planned no more
+    house.clock.wall -= timedelta(hours=1)
+    await house.edited(replace(NEWS, id="khac", title="Bản tin tối"))
+    await house.clock.advance(61)
+    await house.timer.run_due()
+    assert await house.states(TODAY) == dict.fromkeys(NODES, "unknown")
+
+
 async def test_no_word_by_the_deadline_is_unknown_and_a_later_word_still_counts(house: House) -> None:
     await house.clock.advance(9 * 3600)
     await house.ledger.take([("na-meo-01", word(1, "started", house.clock.now(), late_ms=2))])
