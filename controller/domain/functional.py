@@ -71,7 +71,8 @@ def judge(
     else:
         held = max(timedelta(0), gave_way - row.start) if gave_way else timedelta(0)
         late = timedelta(milliseconds=max(0, one.late_ms or 0))
-        found = _untold(one, row.start + held, row.end + max(held, late), contact, upto)
+        there = contact is not None and contact <= row.start
+        found = _untold(one, row.start + held, row.end + max(held, late), contact, upto, there=there)
     if found is None:
         return None
     flaw, evidence = found
@@ -112,16 +113,18 @@ def _broken_off(row: OccurrenceRow, one: Delivery) -> Found:
     return (Flaw.CUT_SHORT, BROKEN_OFF) if begun else (Flaw.MISSED, {"missed": True})
 
 
-def _untold(one: Delivery, start: datetime, end: datetime, contact: datetime | None, upto: datetime) -> Found | None:
-    """No last word of what was due from `start` to `end`. Who was in contact all along would have started by now; who
+def _untold(
+    one: Delivery, start: datetime, end: datetime, contact: datetime | None, upto: datetime, *, there: bool
+) -> Found | None:
+    """No last word of what could sound from `start` to `end`. Who was `there` all along would have started by now; who
     came back would have told."""
     if contact is None or (one.started_at is not None and upto < end + SETTLED_AFTER):
         return None
-    there = contact <= start and upto >= start + DUE_AFTER
+    due = there and upto >= start + DUE_AFTER
     back = upto >= contact + TOLD_AFTER and upto >= end + SETTLED_AFTER
     if one.started_at is not None:
         return (Flaw.CUT_SHORT, BROKEN_OFF) if back else None
-    return (Flaw.MISSED, {"missed": True}) if there or back else None
+    return (Flaw.MISSED, {"missed": True}) if due or back else None
 
 
 def _share(row: OccurrenceRow, ms: int | None) -> float | None:

@@ -83,6 +83,7 @@ def test_what_gave_way_is_missed_a_minute_after_the_horns_are_free_and_not_befor
     assert flaw(WAITS, T + 5 * MIN + 59 * S, gave_way=T + 5 * MIN) == "nothing"
     assert flaw(WAITS, T + 6 * MIN, gave_way=T + 5 * MIN) is Flaw.MISSED
     assert flaw(WAITS, T + 60 * S, gave_way=T - MIN) is Flaw.MISSED, "free before it was due"
+    assert flaw(WAITS, T + 6 * MIN, T + 4 * MIN, gave_way=T + 5 * MIN) == "nothing", "its journal is still coming"
 
 
 def test_what_was_interrupted_is_broken_off_when_the_rest_of_it_could_have_been_heard() -> None:
