@@ -17,6 +17,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from itertools import pairwise
 
 from broadcasts.model import assets_of
@@ -83,6 +84,17 @@ class Evidence:
     """Who is to be told; each is named for a commune."""
     faults: Sequence[Injected] = ()
     read_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    _recorded: dict[tuple[str, int, int], PlaylistsDoc] | None = None
+    _seen: int = 0
+
+    @property
+    def recorded(self) -> Mapping[tuple[str, int, int], PlaylistsDoc]:
+        """The documents that passed the broker, by node, epoch and revision."""
+        if self._recorded is None or self._seen != len(self.recorder.documents):
+            self._seen = len(self.recorder.documents)
+            made = [(node, _document(token)) for node, token in self.recorder.documents]
+            self._recorded = {(node, one.epoch, one.rev): one for node, one in made}
+        return self._recorded
 
     def read(self, tx: Tx) -> None:
         """What the database holds."""
@@ -96,6 +108,12 @@ class Evidence:
         self.attempts = {row.id: tx.attempts(row.id) for row in self.outbox}
         self.sounding = tx.sounding()
         self.versions = {node: (row.epoch, row.rev) for node, row in tx.desired().items()}
+
+
+@cache
+def _document(token: bytes) -> PlaylistsDoc:
+    """Thousands of documents, which are looked at again and again."""
+    return payload_of(PlaylistsDoc, token)
 
 
 def _in_order(entries: Iterable[JournalEntry]) -> list[JournalEntry]:
@@ -191,7 +209,7 @@ def _still_named(evidence: Evidence) -> Iterable[str]:
     blind = {Kind.STEP_CLOCK, Kind.BAD_EDIT, Kind.STOP_CONTROLLER, Kind.FILL_DISK}
     gone = {id: one.taken_back for id, one in evidence.promises.items() if one.taken_back}
     for node, token in evidence.recorder.documents:
-        document = payload_of(PlaylistsDoc, token)
+        document = _document(token)
         made = datetime.fromtimestamp(document.iat, UTC)
         for id in {one.id for one in document.playlists} & gone.keys():
             late = made - gone[id] > timedelta(seconds=10)
@@ -226,7 +244,7 @@ def _playlists(documents: Sequence[tuple[str, bytes]]) -> dict[tuple[str, int, i
     """What each document names; None for one that only says where its playlists are to be fetched."""
     found = dict[tuple[str, int, int], frozenset[str] | None]()
     for node, token in documents:
-        document = payload_of(PlaylistsDoc, token)
+        document = _document(token)
         ids = frozenset(one.id for one in document.playlists)
         found[node, document.epoch, document.rev] = ids if document.ref is None else None
     return found
@@ -292,11 +310,9 @@ def _held(evidence: Evidence, promise: Promise, node: str) -> bool:
             audio.add(entry.sha256)
         elif entry.kind == "playlists" and entry.result == "accepted":
             version = (entry.epoch or 0, entry.rev or 0)
-    for to, token in evidence.recorder.documents if version else ():
-        document = payload_of(PlaylistsDoc, token)
-        if (to, document.epoch, document.rev) == (node, *(version or ())):
-            return any(one.id == promise.occurrence and _assets(one.tracks) <= audio for one in document.playlists)
-    return False
+    if version is None or (held := evidence.recorded.get((node, *version))) is None:
+        return False
+    return any(one.id == promise.occurrence and _assets(one.tracks) <= audio for one in held.playlists)
 
 
 def _assets(tracks: Iterable[Track]) -> set[str]:

@@ -83,7 +83,7 @@ async def run(
         await _mend(stage, operator, hands)
         outcome.verdict.add("alert path", await _canary(stage))
         evidence = await _settled(stage, hands, operator, recorder, tell)
-        outcome.verdict.counts |= (verdict := judged(evidence)).counts
+        outcome.verdict.counts |= (verdict := await asyncio.to_thread(judged, evidence)).counts
         for promise, lines in verdict.broken.items():
             outcome.verdict.add(promise, lines)
         outcome.verdict.add("not back", await _not_back(stage, operator, recorder))
@@ -159,7 +159,9 @@ async def _settled(
     patience, told = time.monotonic() + SETTLE_S, ""
     while True:
         evidence = await _evidence(stage, hands, operator, recorder)
-        waiting = [*await _not_back(stage, operator, recorder), *_on_the_way(evidence)]
+        # the cables are in this loop: while it reckons, nothing would pass
+        late = await asyncio.to_thread(_on_the_way, evidence)
+        waiting = [*await _not_back(stage, operator, recorder), *late]
         if not waiting or time.monotonic() > patience:
             return evidence
         if waiting[0] != told:
