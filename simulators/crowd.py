@@ -6,8 +6,7 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
-import msgspec
-
+from broadcasts import typed
 from simulators.summary import Summary, added
 
 LINE_LIMIT = 4 * 1024 * 1024
@@ -51,7 +50,7 @@ class Crowd:
     async def _listen(self, n: int, part: asyncio.subprocess.Process) -> None:
         assert part.stdout is not None
         while line := await part.stdout.readline():
-            self._said[n] = msgspec.json.decode(line, type=Summary)
+            self._said[n] = typed.decode(line, Summary)
 
 
 def part_command(arguments: Sequence[str], n: int, of: int) -> list[str]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from broadcasts import typed
 from controller.wire.messages import Enrolment
 from simulators.agent import Node, Shared
 from simulators.audio import Decoder
@@ -49,7 +50,7 @@ def read_enrolments(folder: Path) -> list[Enrolment]:
     enrolments = []
     for path in sorted(folder.glob("*.json")):
         try:
-            enrolments.append(msgspec.json.decode(path.read_bytes(), type=Enrolment))
+            enrolments.append(typed.decode(path.read_bytes(), Enrolment))
         except msgspec.MsgspecError as error:
             raise BadEnrolment(f"{path}: {error}") from None
     return sorted(enrolments, key=lambda enrolment: enrolment.node)

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from broadcasts import typed
 from broadcasts.model import Playlist
 from simulators.disk import Disk, mend_tail, whole_lines
 from simulators.speaker import Heard
@@ -125,7 +126,7 @@ class Memory:
             case {"emergency": str(id), "rev": int(rev), "message": str(message), "ended": bool(ended)}:
                 known.emergencies[id] = Heard(rev, message, ended)
             case {"ordered": dict(plain)}:
-                playlist = msgspec.convert(plain, Playlist)
+                playlist = typed.convert(plain, Playlist)
                 known.ordered[playlist.id] = playlist
             case {"fault": str(code), "raised": bool(raised)}:
                 (known.faults.add if raised else known.faults.discard)(code)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from broadcasts import typed
 from broadcasts.model import Playlist, assets_of
 from controller.wire.messages import (
     Command,
@@ -222,7 +223,7 @@ class Obedience:
 
     def _play(self, command: Command) -> None:
         try:
-            playlist = msgspec.convert(command.args.get("playlist"), Playlist)
+            playlist = typed.convert(command.args.get("playlist"), Playlist)
         except msgspec.ValidationError as error:
             raise Refusal(f"not a playlist: {error}") from None
         self._node.note_written(self._node.memory.remember_ordered(playlist))

@@ -15,13 +15,15 @@ PACKAGES = ("broadcasts", "controller", "simulators")
 RINGS: dict[str, tuple[str, tuple[str, ...]]] = {
     # ring: (its modules as a pattern, the rings it may import beside itself)
     "model": (r"broadcasts|broadcasts\.model", ()),
+    # A lock around what a library learns: whoever decodes types needs it.
+    "typed": (r"broadcasts\.typed", ()),
     "plan": (r"broadcasts\.(calendar|recurrence|arbitration|guards|review|difference|timeline)", ("model",)),
-    "studio": (r"broadcasts\.studio(\..+)?", ("model", "refusal")),
+    "studio": (r"broadcasts\.studio(\..+)?", ("model", "refusal", "typed")),
     "domain": (r"controller\.domain(\..+)?", ("model", "plan")),
-    "wire": (r"controller\.wire(\..+)?", ("model",)),
+    "wire": (r"controller\.wire(\..+)?", ("model", "typed")),
     "ports": (r"controller\.ports", ("model", "domain", "wire", "refusal")),
-    "services": (r"controller\.services(\..+)?", ("model", "plan", "domain", "wire", "ports")),
-    "adapters": (r"controller\.adapters(\..+)?", ("model", "plan", "domain", "wire", "ports", "services")),
+    "services": (r"controller\.services(\..+)?", ("model", "plan", "domain", "wire", "ports", "typed")),
+    "adapters": (r"controller\.adapters(\..+)?", ("model", "plan", "domain", "wire", "ports", "services", "typed")),
     "settings": (r"controller\.settings(\..+)?", ("model", "plan", "domain", "wire", "ports", "adapters")),
     "app": (
         r"controller\.(app|runtime)",
@@ -44,9 +46,10 @@ RINGS: dict[str, tuple[str, tuple[str, ...]]] = {
             "web",
             "refusal",
             "simulators",
+            "typed",
         ),
     ),
-    "simulators": (r"simulators(\..+)?", ("model", "wire")),
+    "simulators": (r"simulators(\..+)?", ("model", "wire", "typed")),
     # A reason for refusing audio is a value, shared by the studio and the port.
     "refusal": (r"broadcasts\.studio\.errors", ("model",)),
 }

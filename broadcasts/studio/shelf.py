@@ -25,6 +25,7 @@ from typing import TypeVar
 
 import msgspec
 
+from broadcasts import typed
 from broadcasts.studio.encode import SUFFIX
 
 T = TypeVar("T")
@@ -76,7 +77,7 @@ class Shelf:
     def recall(self, kind: str, key: str, form: type[T]) -> T | None:
         """An index entry; None if there is none that can be read."""
         try:
-            return msgspec.json.decode(self._entry(kind, key).read_bytes(), type=form)
+            return typed.decode(self._entry(kind, key).read_bytes(), form)
         except (FileNotFoundError, msgspec.MsgspecError):
             return None
 

@@ -78,13 +78,12 @@ def difference(config: Path, settings: Settings, ready: Sequence[Ready]) -> dict
 
 def _held(config: Path) -> tuple[Occurrence, ...]:
     """What the nodes are to hold, from the running controller or its database."""
-    import msgspec
-
+    from broadcasts import typed
     from broadcasts.model import Occurrence
 
     found = base.running(config)
     if found is not None:
-        return msgspec.convert(found.get("plan"), tuple[Occurrence, ...], strict=False)
+        return typed.convert(found.get("plan"), tuple[Occurrence, ...], strict=False)
     settings = base.load_settings(config)
     return tuple(base.read_store(settings, lambda reporting: reporting.plan())) if base.recorded(settings) else ()
 

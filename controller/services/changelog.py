@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from broadcasts import typed
 from broadcasts.difference import KINDS, Change, Difference
 from broadcasts.model import Broadcast
 from controller.domain.faults import Text
@@ -65,7 +66,7 @@ NOTHING = Kept(dict.fromkeys(KINDS, 0), Difference())
 
 def _read(detail: str) -> Kept:
     try:
-        return msgspec.json.decode(detail, type=Kept)
+        return typed.decode(detail, Kept)
     except msgspec.DecodeError:  # a row of 0.1 lists ids, one a line
         return NOTHING
 

@@ -15,6 +15,7 @@ from typing import TypeVar
 import msgspec
 import structlog
 
+from broadcasts import typed
 from controller.domain.lease import AGAIN_S, FENCE_S, LOOK_S, RENEW_S, TTL_S, Lease, Seen, look, why_wait
 from controller.ports import Clock, Store, StoreError, Tx
 
@@ -172,7 +173,7 @@ def leader_of(tx: Tx) -> Candidate | None:
     lease, noted = tx.lease(), tx.noted(NOTE)
     if lease is None or noted is None:
         return None
-    leader = msgspec.json.decode(noted, type=Candidate)
+    leader = typed.decode(noted, Candidate)
     return leader if leader.holder == lease.holder else None
 
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 import msgspec
 import structlog
 
+from broadcasts import typed
 from broadcasts.difference import Difference, compare, held_by
 from broadcasts.model import (
     Broadcast,
@@ -412,7 +413,7 @@ def definition_of(one: Occurrence) -> str:
 
 
 def occurrence_of(row: NowRow) -> Occurrence:
-    kept = msgspec.json.decode(row.definition, type=_NowDefinition)
+    kept = typed.decode(row.definition, _NowDefinition)
     return of_playlist(kept.playlist, kept.nodes)
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from broadcasts import typed
 from broadcasts.model import FileTrack, Playlist, Track
 
 MAX_PAYLOAD = 256 * 1024
@@ -254,8 +255,6 @@ class Enrolment(Struct, frozen=True):
 
 M = TypeVar("M", bound=Struct)
 
-_decoders: dict[type[Struct], msgspec.json.Decoder[Any]] = {}
-
 
 def decode(kind: type[M], payload: bytes, *, limit: int = MAX_UP_PAYLOAD) -> M:
     """Decode `payload` as a `kind`; WireError says in one line why it is not one.
@@ -264,11 +263,8 @@ def decode(kind: type[M], payload: bytes, *, limit: int = MAX_UP_PAYLOAD) -> M:
     """
     if len(payload) > limit:
         raise WireError(f"{len(payload)} bytes, limit is {limit}")
-    decoder = _decoders.get(kind)
-    if decoder is None:
-        decoder = _decoders[kind] = msgspec.json.Decoder(kind)
     try:
-        message: M = decoder.decode(payload)
+        message = typed.decode(payload, kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError, OverflowError) as error:
         raise WireError(str(error)) from None
     if (problem := _bad_time(getattr(message, "at", None))) or (problem := _bad_text(payload)):
