@@ -272,6 +272,9 @@ def _unexplained(evidence: Evidence, promise: Promise, node: str, row: Delivery 
     if row is None:
         return "" if _excused(evidence, promise, node) else "not in the ledger, and nothing was wrong"
     said = f"{row.state}, {row.reason or 'no reason given'}"
+    around = promise.saved - AFTERMATH, promise.saved + AFTERMATH
+    if promise.ordered and _happened(evidence, {Kind.STEP_CLOCK}, node, *around):
+        return ""  # it is planned for the moment of the controller's clock, which may be an hour from here
     if not row.reason:
         return said
     if row.state not in {S.FAILED, S.SKIPPED, S.CANCELLED, S.UNKNOWN}:
@@ -323,8 +326,11 @@ def _prevented(evidence: Evidence, promise: Promise, node: str, reason: str) -> 
     """What a node holds in time is kept from sounding by what is done to the node itself, or by what sounds there."""
     local = {Kind.POWER_CUT, Kind.KILL_NODES, Kind.STOP_NODES, Kind.FREEZE, Kind.NODE_CLOCK}
     begin, end = promise.start - timedelta(seconds=15), promise.start + timedelta(seconds=5)
-    busy = reason in {"preempted", "late"} and _is_busy(evidence.journals[node], promise)
-    return busy or _happened(evidence, local, node, begin, end)
+    if reason in {"preempted", "late"} and _is_busy(evidence.journals[node], promise):
+        return True
+    # a clock that is behind writes that it held in time what came too late
+    behind = promise.start - AFTERMATH, promise.start + 2 * AFTERMATH
+    return _happened(evidence, local, node, begin, end) or _happened(evidence, {Kind.NODE_CLOCK}, node, *behind)
 
 
 def _is_busy(entries: Iterable[JournalEntry], promise: Promise) -> bool:
@@ -333,7 +339,7 @@ def _is_busy(entries: Iterable[JournalEntry], promise: Promise) -> bool:
     last = promise.start + timedelta(milliseconds=ON_TIME_MS)
     for entry in entries:
         if entry.at > last:
-            break
+            continue  # not the end: a clock that was ahead wrote entries of later times before
         id = entry.playlist or entry.id or ""
         if entry.kind in {"started", "resumed"} or (entry.kind, entry.result) == ("emergency", "started"):
             sounding.add(id)

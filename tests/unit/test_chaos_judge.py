@@ -413,6 +413,32 @@ def test_what_waits_for_the_horn_may_be_too_late() -> None:
     assert "silent" not in judged(evidence).broken
 
 
+def test_an_order_is_planned_by_the_clock_of_the_controller_that_took_it() -> None:
+    evidence = calm()
+    silenced(evidence, "", DeliveryState.READY)
+    storm(evidence, Kind.STEP_CLOCK)
+    assert "no reason given" in judged(evidence).broken["silent"][0]
+    evidence.promises = {ID: replace(evidence.promises[ID], ordered=True)}
+    assert "silent" not in judged(evidence).broken
+
+
+def test_a_node_whose_clock_was_stepped_may_have_had_it_too_late() -> None:
+    evidence = calm()
+    silenced(evidence)
+    assert "silent" in judged(evidence).broken
+    evidence.troubles = [Trouble(Kind.NODE_CLOCK, at(50), at(60), NODE)]
+    assert "silent" not in judged(evidence).broken
+
+
+def test_an_entry_of_a_clock_that_was_ahead_hides_nothing_that_comes_after_it() -> None:
+    evidence = calm()
+    ahead = (80.0, {"kind": "skipped", "playlist": "tin-9@x", "reason": "clock"})
+    other = (18.0, {"kind": "started", "playlist": "tin-0@x", "late_ms": 1})
+    silenced(evidence, "preempted")
+    tell(evidence, ahead, ACCEPTED, FETCHED, SIREN_FETCHED, other, WARNED, WARNED_ENOUGH)
+    assert "silent" not in judged(evidence).broken
+
+
 @pytest.mark.parametrize("what", [Kind.KILL_BROKER, Kind.CUT_NODES, Kind.STEP_CLOCK])
 def test_what_is_restarted_however_late_is_lost_by_power_alone(what: Kind) -> None:
     evidence = calm()
