@@ -126,14 +126,14 @@ class Airings:
             since = min([first - JUST_BEFORE, *(one.ordered_at for one in urgent)])
             beside = tx.occurrences(since, now) if found else []
             ids = sorted({row.id for row in (*found, *beside)})
-            asked = [row for row in urgent if row.ordered_at >= now - ASKED_AFTER]
+            asked = _to_be_asked(urgent, now)
             answers = [one for row in asked for one in tx.answers([row.id], unheard.get((row.id, row.rev), row.nodes))]
             return found, beside, tx.deliveries_of(ids) if ids else [], urgent, answers
 
         rows, beside, deliveries, urgent, answers = await self._store.read(read)
         self._alarmed = _alarmed(urgent)
-        recent = [row for row in urgent if row.ordered_at >= now - ASKED_AFTER]
-        verdicts = [*self._judged(rows, beside, deliveries, urgent, now, heard), *self._urgent(recent, answers, heard)]
+        asked = _to_be_asked(urgent, now)
+        verdicts = [*self._judged(rows, beside, deliveries, urgent, now, heard), *self._urgent(asked, answers, heard)]
         if verdicts:
             await self._health.on_airings(newest(verdicts))
 
@@ -204,6 +204,12 @@ _OPEN = frozenset(DeliveryState) - {
     DeliveryState.SKIPPED,
     DeliveryState.CANCELLED,
 }
+
+
+def _to_be_asked(urgent: Sequence[EmergencyRow], now: datetime) -> list[EmergencyRow]:
+    """Those whose answers say something by now. Before that nodes are answering, and reading what ten thousand of them
+    said would only be in their way."""
+    return [row for row in urgent if now - ASKED_AFTER <= row.ordered_at <= now - DUE_AFTER]
 
 
 def _alarmed(urgent: Collection[EmergencyRow]) -> dict[str, datetime]:
