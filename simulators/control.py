@@ -42,10 +42,11 @@ def place_of(control: Path, part: int) -> Path:
 
 def taken(control: Path) -> bool:
     """Whether a fleet, in one process or several, listens at `control` now."""
-    return any(_answers(path) for path in (control, place_of(control, 0)))
+    return any(listens(path) for path in (control, place_of(control, 0)))
 
 
-def _answers(path: Path) -> bool:
+def listens(path: Path) -> bool:
+    """Whether somebody listens at `path`; what a killed fleet left there is nobody."""
     with socket.socket(socket.AF_UNIX) as line:
         try:
             line.connect(str(path))

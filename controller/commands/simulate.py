@@ -175,8 +175,11 @@ def _do(config: Path, control: Path | None, order: dict[str, Any], as_json: bool
 def tell(control: Path, order: dict[str, Any]) -> dict[str, Any]:
     """The answer to one order of the simulator that listens at `control`, in one process or several: of those, the one
     that has the node. Failure when no simulator listens there."""
-    parts = [] if control.exists() else sorted(control.parent.glob(f"{control.name}.[0-9]*"))
-    answers = [_told(place, order) for place in parts or [control]]
+    from simulators.control import listens
+
+    parts = sorted(control.parent.glob(f"{control.name}.[0-9]*"))
+    there = [place for place in (control, *parts) if listens(place)]
+    answers = [_told(place, order) for place in there or [control]]
     return next((answer for answer in answers if answer.get("ok")), answers[0])
 
 

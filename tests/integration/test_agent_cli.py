@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
@@ -95,6 +96,9 @@ async def test_processes_share_the_nodes_and_add_up_at_the_end(tmp_path: Path) -
         )
         (enrolments / f"node-{n}.json").write_bytes(msgspec.json.encode(enrolment))
     control = tmp_path / "sock"
+    for left in (control, tmp_path / "sock.2"):  # by fleets that were killed
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(left))
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "simulators", "--enrolments", str(enrolments), "--folder", str(tmp_path / "nodes")),
         *("--control", str(control), "--processes", "2", "--json"),
