@@ -430,6 +430,21 @@ def test_a_node_whose_clock_was_stepped_may_have_had_it_too_late() -> None:
     assert "silent" not in judged(evidence).broken
 
 
+@pytest.mark.parametrize(
+    ("reason", "what", "node"),
+    [("expired", Kind.STEP_CLOCK, ""), ("two devices", Kind.NODE_CLOCK, NODE)],
+)
+def test_a_clock_that_was_stepped_makes_honest_words_look_forged(reason: str, what: Kind, node: str) -> None:
+    evidence = calm()
+    opened = replace(evidence.incidents[0], cause="security", evidence={"reason": reason})
+    evidence.incidents = [opened]
+    assert "false alarm" in judged(evidence).broken
+    storm(evidence, what, node)
+    assert "false alarm" not in judged(evidence).broken
+    evidence.incidents = [replace(opened, evidence={"reason": "bad-signature"})]
+    assert "false alarm" in judged(evidence).broken
+
+
 def test_an_entry_of_a_clock_that_was_ahead_hides_nothing_that_comes_after_it() -> None:
     evidence = calm()
     ahead = (80.0, {"kind": "skipped", "playlist": "tin-9@x", "reason": "clock"})
