@@ -5,7 +5,7 @@ Such an airing begins late, goes on afterwards or is left out, all as planned (d
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from controller.domain.delivery import FINAL, Delivery, OccurrenceRow
@@ -32,27 +32,34 @@ def gave_way(
 
     `beside`: airings around and just before it; `deliveries`: occurrence -> what became of it on each node.
     """
-    until: dict[str, datetime] = {}
-    for one in urgent:
-        if one.ordered_at < row.end and (end := sounds_until(one)) > row.start + SLACK:
-            _extend(until, one.nodes, end)
+    alarmed = _alarmed(row, urgent)
+    until = {node: end for node, end in alarmed.items() if end > row.start + SLACK}
     for other in beside:
         if other.id == row.id or other.rank < row.rank or other.start >= row.end:
             continue
+        over = _alarmed(other, urgent)
         for each in deliveries.get(other.id, ()):
-            if each.started_at is not None and (end := _held_until(other, each, urgent)) > row.start + SLACK:
-                _extend(until, (each.node,), end)
+            if each.started_at is not None and (end := _held_until(other, each, over)) > row.start + SLACK:
+                until[each.node] = max(end, until.get(each.node, end))
     return until
 
 
-def _extend(until: dict[str, datetime], nodes: Collection[str], end: datetime) -> None:
-    for node in nodes:
-        until[node] = max(end, until.get(node, end))
+def latest(many: Iterable[tuple[Iterable[str], datetime]]) -> dict[str, datetime]:
+    """Node -> the latest of the instants that it is named with."""
+    found: dict[str, datetime] = {}
+    for nodes, at in many:
+        for node in nodes:
+            found[node] = max(at, found.get(node, at))
+    return found
 
 
-def _held_until(row: OccurrenceRow, one: Delivery, urgent: Collection[EmergencyRow]) -> datetime:
+def _alarmed(row: OccurrenceRow, urgent: Collection[EmergencyRow]) -> dict[str, datetime]:
+    """Node -> until when emergencies may sound there that were ordered before the end of `row`."""
+    return latest((one.nodes, sounds_until(one)) for one in urgent if one.ordered_at < row.end)
+
+
+def _held_until(row: OccurrenceRow, one: Delivery, alarmed: Mapping[str, datetime]) -> datetime:
     """When the horns are free again of what has begun. What something else came into ends later than planned: it has
     them until its node tells otherwise."""
-    over = [sounds_until(each) for each in urgent if one.node in each.nodes and each.ordered_at < row.end]
-    latest = max([row.end, *over]) + REACH
-    return min(one.at, latest) if one.state in FINAL else latest
+    last = max(row.end, alarmed.get(one.node, row.end)) + REACH
+    return min(one.at, last) if one.state in FINAL else last

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -14,7 +14,7 @@ from controller.domain.delivery import Delivery, DeliveryState, OccurrenceRow
 from controller.domain.emergencies import Answer, EmergencyRow
 from controller.domain.functional import DUE_AFTER, SETTLED_AFTER, Verdict, judge, judge_emergency, newest
 from controller.domain.hearing import RETOLD_S
-from controller.domain.precedence import REACH, gave_way, sounds_until
+from controller.domain.precedence import REACH, gave_way, latest, sounds_until
 from controller.ports import Clock, Store, StoreError, Tx
 
 log = structlog.get_logger(__name__)
@@ -131,7 +131,7 @@ class Airings:
             return found, beside, tx.deliveries_of(ids) if ids else [], urgent, answers
 
         rows, beside, deliveries, urgent, answers = await self._store.read(read)
-        self._alarmed = _alarmed(urgent)
+        self._alarmed = latest((row.nodes, row.not_after + RINGS_OUT) for row in urgent)  # its end may not be heard
         asked = _to_be_asked(urgent, now)
         verdicts = [*self._judged(rows, beside, deliveries, urgent, now, heard), *self._urgent(asked, answers, heard)]
         if verdicts:
@@ -210,12 +210,3 @@ def _to_be_asked(urgent: Sequence[EmergencyRow], now: datetime) -> list[Emergenc
     """Those whose answers say something by now. Before that nodes are answering, and reading what ten thousand of them
     said would only be in their way."""
     return [row for row in urgent if now - ASKED_AFTER <= row.ordered_at <= now - DUE_AFTER]
-
-
-def _alarmed(urgent: Collection[EmergencyRow]) -> dict[str, datetime]:
-    """Node -> until when an emergency may sound there, also where its end was not heard."""
-    until: dict[str, datetime] = {}
-    for row in urgent:
-        for node in row.nodes:
-            until[node] = max(row.not_after + RINGS_OUT, until.get(node, row.not_after))
-    return until
