@@ -190,7 +190,7 @@ def _alarms_twice(evidence: Evidence) -> Iterable[str]:
 
 
 def _nothing_stale(evidence: Evidence, verdict: Verdict) -> None:
-    documents = _playlists(evidence.recorder.documents)
+    documents = _playlists(evidence.recorded)
     for node, entries in evidence.journals.items():
         version: tuple[int, int] | None = None
         for entry in entries:
@@ -240,14 +240,14 @@ def _stale(node: str, entry: JournalEntry, held: frozenset[str] | None, promise:
             yield f"{entry.playlist} began on {node} {meant:.0f} ms from what was asked for, and said {late_ms}"
 
 
-def _playlists(documents: Sequence[tuple[str, bytes]]) -> dict[tuple[str, int, int], frozenset[str] | None]:
+def _playlists(
+    recorded: Mapping[tuple[str, int, int], PlaylistsDoc],
+) -> dict[tuple[str, int, int], frozenset[str] | None]:
     """What each document names; None for one that only says where its playlists are to be fetched."""
-    found = dict[tuple[str, int, int], frozenset[str] | None]()
-    for node, token in documents:
-        document = _document(token)
-        ids = frozenset(one.id for one in document.playlists)
-        found[node, document.epoch, document.rev] = ids if document.ref is None else None
-    return found
+    return {
+        version: None if document.ref is not None else frozenset(one.id for one in document.playlists)
+        for version, document in recorded.items()
+    }
 
 
 # --- nothing silent -----------------------------------------------------------------------------------------
