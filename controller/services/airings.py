@@ -128,11 +128,10 @@ class Airings:
             ids = sorted({row.id for row in (*found, *beside)})
             asked = _to_be_asked(urgent, now)
             answers = [one for row in asked for one in tx.answers([row.id], unheard.get((row.id, row.rev), row.nodes))]
-            return found, beside, tx.deliveries_of(ids) if ids else [], urgent, answers
+            return found, beside, tx.deliveries_of(ids) if ids else [], urgent, asked, answers
 
-        rows, beside, deliveries, urgent, answers = await self._store.read(read)
+        rows, beside, deliveries, urgent, asked, answers = await self._store.read(read)
         self._alarmed = latest((row.nodes, row.not_after + RINGS_OUT) for row in urgent)  # its end may not be heard
-        asked = _to_be_asked(urgent, now)
         verdicts = [*self._judged(rows, beside, deliveries, urgent, now, heard), *self._urgent(asked, answers, heard)]
         if verdicts:
             await self._health.on_airings(newest(verdicts))
@@ -197,7 +196,9 @@ class _Heard:
     by: float
 
 
-_Read = tuple[list[OccurrenceRow], list[OccurrenceRow], list[Delivery], list[EmergencyRow], list[Answer]]
+_Read = tuple[
+    list[OccurrenceRow], list[OccurrenceRow], list[Delivery], list[EmergencyRow], list[EmergencyRow], list[Answer]
+]
 _OPEN = frozenset(DeliveryState) - {
     DeliveryState.COMPLETED,
     DeliveryState.FAILED,
